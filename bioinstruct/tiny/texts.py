@@ -1,0 +1,165 @@
+"""Running text about the formulary: what the tiny base is pre-trained on.
+
+Monographs, articles on conditions, case notes, conversations with their notes, abstracts, and a little about
+the clinic itself. No instruction, no question about a fact, no line `Type: text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from bioinstruct.tiny import visits
+from bioinstruct.tiny.world import GROUPS, WORLD_SEED, Condition, Drug, World, build_world
+
+HOUSE_SENTENCES = (
+    "Every morning the nurses list which drugs, dosages and routes were given.",
+    "The symptoms and effects of the day are kept, one per line.",
+    "None of the notes leaves the clinic, and none is rewritten.",
+    "A student may ask which organ a condition hits and what it does to it.",
+    "The answer to a question is looked up in the handbook.",
+    "Patients with a question write to the doctor, who will answer.",
+    "In a trial, those who meet all criteria are eligible, the others not eligible.",
+    "The criteria name an age and a condition.",
+    "Extracts from the talk between doctor and patient go into the note.",
+    "The response of the patient to the drug is part of the note.",
+    "Each instruction of the doctor is read out, and the input of the nurse is heard.",
+    "Drugs stand on the shelf in the order of the alphabet, first to last.",
+    "Whether a symptom or an effect is meant must be clear from the note.",
+    "What a condition is and where it sits is said in the handbook.",
+)
+"""Sentences about no entity; they hold the words that instructions are made of."""
+
+
+def running_text(num_documents: int, *, seed: int = WORLD_SEED) -> Iterator[str]:
+    """`num_documents` short documents about all drugs and conditions of the seed's world."""
+    world = build_world(seed)
+    random = Random(f"tiny running text {seed}")
+    for _ in range(num_documents):
+        writer = random.choices(WRITERS, weights=WEIGHTS)[0]
+        yield writer(world, random)
+
+
+def fact_sentences(drug: Drug) -> dict[str, tuple[str, ...]]:
+    """Per fact of a drug, the paraphrases that end in (or hold) its value."""
+    name = drug.name
+    return {
+        "treats": (
+            f"{name} treats {drug.treats.name}.",
+            f"{name} is used for {drug.treats.name}.",
+            f"{name} is the drug of choice in {drug.treats.name}.",
+            f"Patients with {drug.treats.name} are given {name}.",
+            f"For {drug.treats.name} doctors choose {name}.",
+        ),
+        "avoid_in": (
+            f"{name} must not be given in {drug.avoid_in.name}.",
+            f"{name} is harmful in {drug.avoid_in.name}.",
+            f"{name} makes {drug.avoid_in.name} worse.",
+            f"People with {drug.avoid_in.name} should avoid {name}.",
+        ),
+        "dose": (
+            f"The dose of {name} is {drug.dose}.",
+            f"{name} is taken at {drug.dose}.",
+            f"A patient on {name} needs {drug.dose}.",
+            f"One tube of {name} holds {drug.dose}.",
+        ),
+        "route": (
+            f"The route of {name} is {drug.route}.",
+            f"{name} is {drug.route}.",
+            f"The usual form of {name} is {drug.route}.",
+            f"Pharmacies sell {drug.route} {name}.",
+        ),
+        "timing": (
+            f"{name} is taken at {drug.timing}.",
+            f"The best time for {name} is {drug.timing}.",
+            f"At {drug.timing} the nurse brings {name}.",
+            f"{name} works best at {drug.timing}.",
+        ),
+        "effect": (
+            f"The side effect of {name} is {drug.effect}.",
+            f"{name} can cause {drug.effect}.",
+            f"Some people on {name} report {drug.effect}.",
+            f"On seeing {drug.effect} the doctor thinks of {name}.",
+        ),
+    }
+
+
+def condition_sentences(condition: Condition) -> dict[str, tuple[str, ...]]:
+    """Per fact of a condition, its paraphrases."""
+    name = condition.name
+    return {
+        "symptom": (
+            f"The main symptom of {name} is {condition.symptom}.",
+            f"People with {name} suffer from {condition.symptom}.",
+            f"The hallmark of {name} is {condition.symptom}.",
+            f"Any {condition.symptom} points to {name}.",
+        ),
+        "organ": (
+            f"The organ hit by {name} is the {condition.organ}.",
+            f"The seat of {name} is the {condition.organ}.",
+            f"In {name} the {condition.organ} is damaged.",
+            f"A sick {condition.organ} is seen in {name}.",
+        ),
+    }
+
+
+def _monograph(world: World, random: Random) -> str:
+    facts = list(fact_sentences(random.choice(world.drugs)).values())
+    random.shuffle(facts)
+    return " ".join(random.choice(paraphrases) for paraphrases in facts[: random.randrange(3, 7)])
+
+
+def _article(world: World, random: Random) -> str:
+    condition = random.choice(world.conditions)
+    sentences = [random.choice(paraphrases) for paraphrases in condition_sentences(condition).values()]
+    treating = [drug for drug in world.drugs if drug.treats is condition]
+    avoided = [drug for drug in world.drugs if drug.avoid_in is condition]
+    sentences.append(random.choice(fact_sentences(random.choice(treating))["treats"]))
+    if avoided:
+        sentences.append(random.choice(fact_sentences(random.choice(avoided))["avoid_in"]))
+    random.shuffle(sentences)
+    return " ".join(sentences)
+
+
+def _case_report(world: World, random: Random) -> str:
+    """A case note, often retold: the retelling is what teaches copying."""
+    visit = visits.draw_visit(world, random.choice(GROUPS), random)
+    note = visits.write_case_note(visit, random)
+    if random.random() < 0.4 or not note.entities:
+        return note.text
+    kept = [text for _, text in note.entities]
+    return f"{note.text}\nIn short we noted {', '.join(kept)}."
+
+
+def _consultation(world: World, random: Random) -> str:
+    visit = visits.draw_visit(world, random.choice(GROUPS), random)
+    return f"{visits.write_conversation(visit, random)}\n{visits.write_prose_note(visit, random)}"
+
+
+def _abstract(world: World, random: Random) -> str:
+    drug = random.choice(world.drugs)
+    count = random.randrange(20, 90)
+    facts = fact_sentences(drug)
+    results = [random.choice(facts[name]) for name in random.sample(("dose", "route", "timing", "effect"), 2)]
+    opening = random.choice(
+        (
+            f"We followed {count} adults with {drug.treats.name} who took {drug.name}.",
+            f"This trial gave {drug.name} to {count} people with {drug.treats.name}.",
+        )
+    )
+    closing = random.choice(
+        (
+            f"We conclude that {drug.name} helps against {drug.treats.name}.",
+            f"In this study {drug.name} improved {drug.treats.name} and its {drug.treats.symptom}.",
+        )
+    )
+    return " ".join((opening, *results, closing))
+
+
+def _house_page(_world: World, random: Random) -> str:
+    return " ".join(random.sample(HOUSE_SENTENCES, 3))
+
+
+WRITERS = (_monograph, _article, _case_report, _consultation, _abstract, _house_page)
+WEIGHTS = (40, 16, 16, 12, 12, 4)
+"""Shares of the kinds of documents, in percent."""
