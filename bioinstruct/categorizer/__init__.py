@@ -1,1 +1,1 @@
-"""The offline categoriser: a linear model over word n-grams, shipped as plain arrays and applied with numpy alone."""
+"""The offline categoriser: a linear model over word n-grams, plain arrays applied with numpy alone."""

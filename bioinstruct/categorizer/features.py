@@ -1,10 +1,11 @@
-"""From a record to the sparse features the offline categoriser weighs: word n-grams of three fields, and shape.
+"""From a record to the sparse features of the offline categoriser: word n-grams of three fields, and shape.
 
 The same code serves training and inference, so a feature cannot drift between them.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -30,7 +31,7 @@ def ngrams(text: str) -> Iterator[str]:
     """Lower-cased words and pairs of neighbouring words of the text."""
     words = WORD.findall(text.lower())
     yield from words
-    for first, second in zip(words, words[1:], strict=False):
+    for first, second in itertools.pairwise(words):
         yield f"{first} {second}"
 
 
@@ -62,7 +63,8 @@ def count_features(record: Record) -> dict[str, Counter[str]]:
 def build_vocabulary(records: Iterable[Record], *, min_records: int) -> tuple[list[str], list[float]]:
     """Feature names in sorted order, each found in at least `min_records` records, and their idf.
 
-    idf = ln((1 + records) / (1 + records with it)) + 1, as scikit-learn smooths it; shape features have SHAPE_SCALE.
+    idf = ln((1 + records) / (1 + records with it)) + 1, as scikit-learn smooths it;
+    shape features have SHAPE_SCALE instead.
     """
     found: Counter[str] = Counter()
     total = 0
@@ -72,12 +74,15 @@ def build_vocabulary(records: Iterable[Record], *, min_records: int) -> tuple[li
             found.update(counts.keys())
         found.update(shape_features(record))
     names = sorted(name for name, number in found.items() if number >= min_records)
-    idf = [SHAPE_SCALE if name.startswith("s:") else math.log((1 + total) / (1 + found[name])) + 1 for name in names]
+    idf = [
+        SHAPE_SCALE if name.startswith("s:") else math.log((1 + total) / (1 + found[name])) + 1
+        for name in names
+    ]
     return names, idf
 
 
 class SparseRows:
-    """Sparse feature rows in compressed form: of row i, columns and values stand at starts[i]:starts[i + 1]."""
+    """Sparse feature rows in compressed form: row i stands at starts[i]:starts[i + 1]."""
 
     def __init__(self, rows: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
         lengths = [len(columns) for columns, _ in rows]
@@ -96,7 +101,7 @@ class SparseRows:
 
 
 def featurise(record: Record, columns: dict[str, int], idf: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Columns and values of one record: per field (1 + ln count) x idf scaled to length FIELD_SCALES, then shape."""
+    """Columns and values of one record: per field (1 + ln count) x idf of length FIELD_SCALES, then shape."""
     found: list[int] = []
     values: list[float] = []
     for field, counts in count_features(record).items():

@@ -21,7 +21,14 @@ from sklearn.model_selection import StratifiedKFold
 from bioinstruct.categories import CATEGORIES
 from bioinstruct.categorizer.agreement import Agreement, measure_agreement
 from bioinstruct.categorizer.features import SparseRows, build_vocabulary, featurise
-from bioinstruct.categorizer.model import REPORT_FILE, TARGETS, WEIGHTS_FILE, Categorizer, LinearModel, to_bytes
+from bioinstruct.categorizer.model import (
+    REPORT_FILE,
+    TARGETS,
+    WEIGHTS_FILE,
+    Categorizer,
+    LinearModel,
+    to_bytes,
+)
 from bioinstruct.records import Record, read_records
 from bioinstruct.runs import write_atomic, write_json
 
@@ -44,14 +51,16 @@ def to_matrix(records: Sequence[Record], names: Sequence[str], idf: Sequence[flo
 
 
 def fit(features: csr_matrix, labels: npt.NDArray[np.str_]) -> tuple[Matrix, Matrix]:
-    """Weights (features, categories) and bias of a class-balanced logistic regression, in CATEGORIES' order."""
-    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=2000).fit(features, labels)
+    """Weights (features, categories) and bias of a class-balanced logistic regression, ordered as CATEGORIES."""
+    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=2000).fit(
+        features, labels
+    )
     order = [list(model.classes_).index(name) for name in CATEGORIES]
     return model.coef_[order].T, model.intercept_[order]
 
 
 def cross_validate(records: Sequence[Record], labels: npt.NDArray[np.str_]) -> Matrix:
-    """Logits of every record from the model that did not see it; vocabulary and idf are refit in each fold."""
+    """Logits of every record from a model that did not see it; vocabulary and idf are refit per fold."""
     logits = np.zeros((len(records), len(CATEGORIES)))
     folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=SEED)
     for training, held_out in folds.split(np.zeros(len(records)), labels):
@@ -107,12 +116,22 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = (arguments.folder / "categories.jsonl").read_text(encoding="utf-8").splitlines()
     rows = {row["record"]: row for row in map(json.loads, lines)}
-    records = [r for r in read_records(arguments.folder / "bioinstruct_slice.json").records if r.record_id in rows]
-    second = {i: rows[r.record_id]["second_reader"] for i, r in enumerate(records) if "second_reader" in rows[r.record_id]}
+    records = [
+        r for r in read_records(arguments.folder / "bioinstruct_slice.json").records if r.record_id in rows
+    ]
+    second = {
+        i: rows[r.record_id]["second_reader"]
+        for i, r in enumerate(records)
+        if "second_reader" in rows[r.record_id]
+    }
     names, idf = build_vocabulary(records, min_records=MIN_RECORDS)
     features = to_matrix(records, names, idf)
     models: dict[str, LinearModel] = {}
-    report: dict[str, object] = {"num_records": len(records), "num_folds": NUM_FOLDS, "num_features": len(names)}
+    report: dict[str, object] = {
+        "num_records": len(records),
+        "num_folds": NUM_FOLDS,
+        "num_features": len(names),
+    }
     for target in TARGETS:
         labels = np.array([rows[record.record_id][target] for record in records])
         logits = cross_validate(records, labels)
