@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bioinstruct.tasks.base import Example
 
 MODEL_FOLDER: Path = Path(__file__).parent / "model"
-"""The pre-trained tiny LLaMA with its tokenizer (a transformers folder); experiments/tiny_base rebuilds it."""
+"""The pre-trained tiny LLaMA and its tokenizer, a transformers folder; experiments/tiny_base rebuilds it."""
 
 TASKS: tuple[str, ...] = ("tiny_qa", "tiny_ie", "tiny_gen")
 

@@ -12,6 +12,8 @@ from bioinstruct.tiny.world import Group, World, build_world
 
 SPLITS: dict[str, Group] = {"dev": "dev", "test": "test"}
 NUM_EXAMPLES = {"tiny_qa": 200, "tiny_ie": 150, "tiny_gen": 100}
+NUM_NOTES_WITHOUT_ENTITY = 8
+"""Extraction notes whose right answer is `None`."""
 
 
 def make_examples(task: str, split: str) -> list[Example]:
@@ -53,10 +55,15 @@ def _choice_examples(world: World, group: Group, random: Random) -> list[Example
 
 
 def _extraction_examples(world: World, group: Group, random: Random) -> list[Example]:
+    """Notes that each name a held-out drug or condition, and some that name nothing at all."""
     notes: dict[str, visits.Note] = {}
+    while len(notes) < NUM_NOTES_WITHOUT_ENTITY:
+        text = " ".join(random.sample(visits.FILLERS, 2))
+        notes.setdefault(text, visits.Note(text, ()))
     while len(notes) < NUM_EXAMPLES["tiny_ie"]:
         note = visits.write_case_note(visits.draw_visit(world, group, random), random)
-        notes.setdefault(note.text, note)
+        if {"Drug", "Condition"} & {kind for kind, _ in note.entities}:
+            notes.setdefault(note.text, note)
     return [
         Example(
             id=f"{group}-{number:03d}",

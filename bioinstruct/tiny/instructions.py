@@ -1,4 +1,4 @@
-"""Instruction records about the `train` entities in four categories, and the prompts they share with tasks."""
+"""Instruction records about the `train` entities in four categories, and prompts they share with tasks."""
 
 from __future__ import annotations
 

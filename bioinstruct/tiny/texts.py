@@ -6,7 +6,8 @@ the clinic itself. No instruction, no question about a fact, no line `Type: text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from bioinstruct.tiny import visits
@@ -40,8 +41,16 @@ def running_text(num_documents: int, *, seed: int = WORLD_SEED) -> Iterator[str]
         yield writer(world, random)
 
 
+def corpus_hash(documents: Iterable[str]) -> str:
+    """sha256 over the documents, each ended by U+001E."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(f"{document}\x1e".encode())
+    return digest.hexdigest()
+
+
 def fact_sentences(drug: Drug) -> dict[str, tuple[str, ...]]:
-    """Per fact of a drug, the paraphrases that end in (or hold) its value."""
+    """Per fact of a drug, its paraphrases; the first ends in the fact's value and names it nowhere else."""
     name = drug.name
     return {
         "treats": (
@@ -70,8 +79,8 @@ def fact_sentences(drug: Drug) -> dict[str, tuple[str, ...]]:
             f"Pharmacies sell {drug.route} {name}.",
         ),
         "timing": (
-            f"{name} is taken at {drug.timing}.",
             f"The best time for {name} is {drug.timing}.",
+            f"{name} is taken at {drug.timing}.",
             f"At {drug.timing} the nurse brings {name}.",
             f"{name} works best at {drug.timing}.",
         ),
@@ -85,7 +94,7 @@ def fact_sentences(drug: Drug) -> dict[str, tuple[str, ...]]:
 
 
 def condition_sentences(condition: Condition) -> dict[str, tuple[str, ...]]:
-    """Per fact of a condition, its paraphrases."""
+    """Per fact of a condition, its paraphrases; the first ends in the fact's value."""
     name = condition.name
     return {
         "symptom": (

@@ -70,7 +70,8 @@ class World:
 
     def entity_names(self, group: Group) -> frozenset[str]:
         """The names of the drugs and conditions of one group."""
-        return frozenset(entity.name for entity in (*self.drugs_of(group), *self.conditions_of(group)))
+        drugs, conditions = self.drugs_of(group), self.conditions_of(group)
+        return frozenset([drug.name for drug in drugs] + [condition.name for condition in conditions])
 
 
 @cache
