@@ -1,0 +1,1 @@
+"""Building an instruction dataset: seeds, prompts, parsing, filters, the generation loop, the datasheet."""
