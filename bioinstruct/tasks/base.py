@@ -1,6 +1,10 @@
 """What a task is: examples of a dataset, a prompt protocol that renders them to items, and a scorer.
 
 A task is one literal entry of the table in `bioinstruct.tasks`. Everything here is plain Python: no torch.
+
+Words: a split is read from one of its layouts (the official files, or a Hub or benchmark copy of them); an
+example is a record before rendering; a protocol renders it to an item; an answer is what a backend said to an
+item.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from bioinstruct.errors import PrerequisiteError, UserError
 from bioinstruct.prompts import Template
+from bioinstruct.statistics import Estimate
 
 Family = Literal["qa", "nli", "ie", "gen"]
 ParseState = Literal["ok", "ambiguous", "none"]
@@ -74,7 +80,9 @@ class Backend(Protocol):
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[LogLikelihood]:
         """Log-likelihoods of (context, continuation) pairs, in order; equal contexts stand side by side."""
 
-    def generate(self, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
+    def generate(
+        self, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]
+    ) -> list[Generation]:
         """Greedy continuations of the prompts, in order, cut before the first text of `stop`."""
 
 
@@ -85,18 +93,6 @@ class Answer:
     item_id: str
     loglikelihoods: tuple[LogLikelihood, ...] = ()
     generation: Generation | None = None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One metric with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    signature: str
-    """Library, version, flavour and options, like sacrebleu's."""
 
 
 @dataclass(frozen=True)
@@ -140,27 +136,6 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A dataset with its protocols and its scorer."""
-
-    name: str
-    family: Family
-    kind: Literal["choice", "generation"]
-    protocols: tuple[str, ...]
-    """Names of the prompt protocols it can be rendered in, the default first."""
-    splits: Mapping[str, tuple[str, ...]]
-    """Split name → the files it is read from, relative to the data root, in the official file names."""
-    how_to_get: str
-    """What to tell a user whose files are missing: source, licence, the exact steps."""
-    load: Callable[[Path, str], list[Example]]
-    """(data root, split) → examples. Raises PrerequisiteError for missing files, UserError for malformed ones."""
-    render: Callable[[Sequence[Example], str, Template], list[Item]]
-    """(examples, protocol, template of the model) → items."""
-    score: Callable[[Sequence[Item], Sequence[Answer]], TaskScore]
-    max_new_tokens: int = 256
-
-
-@dataclass(frozen=True)
 class Example:
     """One record of an evaluation dataset, before it is rendered."""
 
@@ -171,6 +146,19 @@ class Example:
     target: int = -1
     reference: str = ""
     gold: tuple[tuple[str, str], ...] = ()
+    group: str = ""
+    """What the record belongs to in its dataset: an MMLU subject, a note section; read by prompts, never
+    scored."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a split lies on disk."""
+
+    files: tuple[str, ...]
+    """Relative to the data root, in the publisher's own file names."""
+    read: Callable[[Sequence[Path]], list[Example]]
+    """Examples of the files, in the same order as `files`. Raises UserError for a malformed record."""
 
 
 @dataclass(frozen=True)
@@ -184,10 +172,100 @@ class TaskScore:
     items: tuple[ItemStat, ...]
 
 
-def protocol_hash(task: Task, *, protocol: str, split: str, items: Sequence[Item], max_new_tokens: int) -> str:
-    """First 12 hex digits over everything that a score depends on besides the model: prompts, targets, limits."""
+@dataclass(frozen=True)
+class Task:
+    """A dataset with its protocols and its scorer."""
+
+    name: str
+    family: Family
+    kind: Literal["choice", "generation"]
+    protocols: tuple[str, ...]
+    """Names of the prompt protocols that are reported when none is asked for."""
+    splits: Mapping[str, tuple[Layout, ...]]
+    """Split name → the layouts it can be read from; the first complete one is taken, the official one comes
+    first."""
+    how_to_get: str
+    """What to tell a user whose files are missing: source, licence, the exact steps."""
+    render: Callable[[Sequence[Example], str, Template], list[Item]]
+    """(examples, protocol, template of the model) → items."""
+    score: Callable[[Sequence[Item], Sequence[Answer]], TaskScore]
+    max_new_tokens: int = 256
+    further_protocols: tuple[str, ...] = ()
+    """Names of the protocols it can be rendered in besides."""
+    shots_split: str = ""
+    """Split that few-shot examples are taken from; "" where there is none."""
+
+    def layout(self, root: Path, split: str) -> Layout:
+        """The first layout of a split whose files are all there.
+
+        Raises UserError for an unknown split, PrerequisiteError for missing files.
+        """
+        if split not in self.splits:
+            raise UserError(f"task {self.name} has no split {split!r}; its splits: {', '.join(self.splits)}")
+        for layout in self.splits[split]:
+            if all((root / name).is_file() for name in layout.files):
+                return layout
+        wanted = "; or ".join(", ".join(layout.files) for layout in self.splits[split])
+        raise PrerequisiteError(
+            f"task {self.name}, split {split}: not below {root}: {wanted}. {self.how_to_get}"
+        )
+
+    def load(self, root: Path, split: str) -> list[Example]:
+        """The checked examples of a split, in file order.
+
+        Raises PrerequisiteError for missing files, UserError for malformed ones: nothing is dropped in
+        silence.
+        """
+        layout = self.layout(root, split)
+        examples = layout.read([root / name for name in layout.files])
+        place = ", ".join(str(root / name) for name in layout.files) or self.name
+        if not examples:
+            raise UserError(
+                f"{place} holds no examples for task {self.name}; restore the file. {self.how_to_get}"
+            )
+        seen: set[str] = set()
+        for example in examples:
+            if example.id in seen:
+                raise UserError(f"{place}: id {example.id!r} stands twice; remove one of the two records")
+            seen.add(example.id)
+        return examples
+
+
+def missing_files(task: Task, root: Path, split: str) -> list[Path]:
+    """Files of the split's official layout that are not there; empty when any layout is complete."""
+    try:
+        task.layout(root, split)
+    except PrerequisiteError:
+        return [path for name in task.splits[split][0].files if not (path := root / name).is_file()]
+    return []
+
+
+def lowest_ids(examples: Sequence[Example], limit: int | None) -> list[Example]:
+    """The `limit` examples whose id's sha256 is lowest, in their given order: a sample that no file order
+    moves."""
+    if limit is None or limit >= len(examples):
+        return list(examples)
+    if limit < 1:
+        raise UserError(f"limit is {limit}; allowed: null (all examples) or at least 1")
+    ranked = sorted(examples, key=lambda example: hashlib.sha256(example.id.encode()).hexdigest())
+    chosen = {example.id for example in ranked[:limit]}
+    return [example for example in examples if example.id in chosen]
+
+
+def protocol_hash(
+    task: Task,
+    *,
+    protocol: str,
+    split: str,
+    items: Sequence[Item],
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+) -> str:
+    """First 12 hex digits over everything that a score depends on besides the model: prompts, targets,
+    decoding."""
+    generates = any(not item.continuations for item in items)
     payload = [
-        [task.name, protocol, split, max_new_tokens if task.kind == "generation" else 0],
-        [[i.id, i.context, i.continuations, i.target, i.reference, i.gold] for i in items],
+        [task.name, protocol, split, [max_new_tokens, list(stop)] if generates else []],
+        [[i.id, i.context, i.continuations, i.options, i.target, i.reference, i.gold] for i in items],
     ]
     return hashlib.sha256(json.dumps(payload, ensure_ascii=False).encode()).hexdigest()[:12]
