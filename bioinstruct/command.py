@@ -1,4 +1,4 @@
-"""What every command shares: one line per error the user can mend, logging, and the guard around Hydra's modes."""
+"""What every command shares: one line per error the user can mend, logging, guards around Hydra's modes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ EXIT_USER_ERROR = 2
 
 def run_hydra(job: Callable[[], None]) -> None:
     """Runs a @hydra.main function with the schemas and the launchers of this project in place."""
-    from hydra_plugins.bioinstruct_launcher import GpuPoolLauncher
+    from hydra_plugins.bioinstruct_launcher import LAUNCHERS
 
     register_schemas()
-    Plugins.instance().register(GpuPoolLauncher)
+    for launcher in LAUNCHERS:
+        Plugins.instance().register(launcher)
     job()
 
 

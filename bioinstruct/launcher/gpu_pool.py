@@ -1,0 +1,108 @@
+"""The gpu_pool launcher's job: run a prepared sweep to its end and compare its cells, complete or not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from bioinstruct.config.checks import in_range, one_of
+from bioinstruct.errors import PrerequisiteError, UserError
+from bioinstruct.launcher.jobs import Job, SweepFolder, jobs_of
+from bioinstruct.launcher.pool import Pool
+from bioinstruct.launcher.sweep import Sweep
+from bioinstruct.launcher.view import make_view
+
+ON_ERROR = ("continue", "stop")
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """hydra.launcher of gpu_pool; what each key does stands in conf/hydra/launcher/gpu_pool.yaml."""
+
+    gpus_per_cell: int | None
+    slots: int | None
+    max_retries: int
+    on_error: str
+    grace_seconds: float
+
+    def check(self) -> None:
+        """Raises UserError for a value out of range."""
+        one_of("hydra.launcher.on_error", self.on_error, ON_ERROR)
+        in_range("hydra.launcher.max_retries", self.max_retries, low=0)
+        in_range("hydra.launcher.gpus_per_cell", self.gpus_per_cell, low=1)
+        in_range("hydra.launcher.slots", self.slots, low=1)
+        in_range("hydra.launcher.grace_seconds", self.grace_seconds, above=0)
+
+
+def cell_command(config_file: Path) -> list[str]:
+    """The fresh process of one cell."""
+    return [sys.executable, "-m", "bioinstruct.launcher.cell", str(config_file)]
+
+
+def run_sweep(sweep: Sweep, options: PoolOptions) -> None:
+    """Runs all cells and compares them in any case. Raises SystemExit if not every cell is done."""
+    console = Console()
+    folder = SweepFolder(sweep.folder)
+    folder.write_configs(sweep.cells)
+    jobs = jobs_of(sweep.cells)
+    pool = Pool(
+        jobs=jobs,
+        devices=sweep.devices,
+        folder=folder,
+        view=make_view(console),
+        command=cell_command,
+        max_retries=options.max_retries,
+        stop_on_error=options.on_error == "stop",
+        grace_seconds=options.grace_seconds,
+    )
+    announce(console, sweep, jobs)
+    try:
+        pool.run()
+    finally:
+        try:
+            print_comparison(console, sweep)
+        finally:
+            print_failures(console, jobs)
+    if pool.stops:
+        raise SystemExit(128 + pool.stops[0])
+    if any(job.state != "done" for job in jobs):
+        raise SystemExit(1)
+
+
+def announce(console: Console, sweep: Sweep, jobs: Sequence[Job]) -> None:
+    """One line: how many cells there are, how many are left, and what they run on."""
+    num_done = sum(job.state == "done" for job in jobs)
+    kind = "GPU" if sweep.devices.is_gpu else "CPU slot"
+    devices = f"{len(sweep.devices.names)} {kind}{'s' if len(sweep.devices.names) > 1 else ''}"
+    plain(console, f"sweep {sweep.folder.name}: {len(jobs)} cells, {num_done} done already, on {devices}")
+
+
+def print_comparison(console: Console, sweep: Sweep) -> None:
+    """Writes the comparison of all cells into the sweep folder and prints its summary."""
+    from bioinstruct.analysis import compare, load_sweep, terminal_summary
+
+    try:
+        cells = load_sweep(sweep.folder, sweep.runs_root)
+        comparison = compare(cells, output=sweep.folder, title=sweep.folder.name)
+    except (UserError, PrerequisiteError) as error:
+        plain(console, f"no comparison: {error}")
+    else:
+        plain(console, terminal_summary(comparison))
+
+
+def print_failures(console: Console, jobs: Sequence[Job]) -> None:
+    """Lists every cell that is not done: why, and where its log is."""
+    for job in jobs:
+        if job.state != "done":
+            log = f" (log: {job.log_file})" if job.log_file else ""
+            plain(console, f"{job.state}: {job.cell.label}{': ' + job.error if job.error else ''}{log}")
+    if any(job.state != "done" for job in jobs):
+        plain(console, "The same command continues where this sweep stopped.")
+
+
+def plain(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
