@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -38,10 +40,15 @@ def user_errors() -> Iterator[None]:
 
 
 def log_to_console() -> None:
-    """One line per event on standard error."""
+    """One line per event on standard error, without what the libraries below say of themselves."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for noisy in ("pytorch_lightning", "lightning.pytorch", "httpx", "matplotlib", "fsspec"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("absl", "bitsandbytes", "fsspec", "httpx", "matplotlib", "torch"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for module in ("transformers", "pytorch_lightning", "torch"):
+        warnings.filterwarnings("ignore", module=module)
 
 
 def refuse_sweep_without_multirun() -> None:

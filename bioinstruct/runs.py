@@ -7,12 +7,14 @@ does what is missing.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,3 +142,22 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def lock_run(folder: RunFolder, *, enabled: bool = True) -> Iterator[None]:
+    """Holds a run folder for this process; UserError while another process works on it.
+
+    The kernel releases the lock when its holder ends, however it ends.
+    """
+    if not enabled:
+        yield
+        return
+    path = folder.path.parent / ".locks" / f"{folder.run_id}.work"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{folder.run_id} is being worked on by another process; wait for it to end") from error
+        yield
