@@ -88,10 +88,10 @@ def make_block(variant: Variant, keys: Sequence[TaskKey]) -> Block:
             found = outcome(cells, key)
             if found is not None:
                 outcomes[category, key.task] = found
-    return Block(keys=tuple(keys), outcomes=outcomes, seeds=_pool_seeds(outcomes, [key.task for key in keys]))
+    return Block(tuple(keys), outcomes, pool_seeds(outcomes, [key.task for key in keys]))
 
 
-def _pool_seeds(outcomes: Mapping[tuple[str, str], Outcome], tasks: Sequence[str]) -> SeedVariance | None:
+def pool_seeds(outcomes: Mapping[tuple[str, str], Outcome], tasks: Sequence[str]) -> SeedVariance | None:
     """Pools the seed covariance over tuned categories that have all tasks for two seeds or more."""
     total = np.zeros((len(tasks), len(tasks)))
     items = np.zeros(len(tasks))
@@ -220,8 +220,8 @@ def combine(weights: Mapping[str, float], keys: Sequence[TaskKey]) -> dict[tuple
 def score_interval(mean: Contrast) -> tuple[float, float]:
     """95 % interval of a mean score in [0, 1]: Wilson's formula with the effective number of items.
 
-    The effective number p (1 − p) / se² carries item and seed variance; for one run of right-or-wrong items
-    this is Wilson's interval itself. Stays within [0, 1] and keeps a width at 0 and at 1.
+    The effective number p (1 − p) / se² carries item and seed variance (Korn and Graubard 1998); it is n − 1
+    for one run of right-or-wrong items. The interval stays within [0, 1] and keeps a width at 0 and at 1.
     """
     p = min(max(mean.value, 0.0), 1.0)
     t = float(stats.t.ppf((1 + CONFIDENCE) / 2, mean.df))

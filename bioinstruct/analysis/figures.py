@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bioinstruct.analysis.comparison import Comparison, VariantResult
 from bioinstruct.analysis.estimates import cell_weights, contrast, score_interval
@@ -20,7 +21,7 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 """Okabe and Ito 2008: told apart under the common colour-vision deficiencies."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-DIVERGING = LinearSegmentedColormap.from_list("loss_gain", ["#D55E00", "#F7F7F7", "#0072B2"])
+DIVERGING = LinearSegmentedColormap.from_list("loss_gain", ["#D55E00", "#F7F7F7", "#0072B2"], bad="#E4E4E4")
 
 
 def heatmap(result: VariantResult) -> Figure | None:
@@ -97,7 +98,8 @@ def forest(results: Sequence[VariantResult]) -> Figure | None:
     }
     heights = [len(names[f]) for f in families]
     figure = Figure(
-        figsize=(8.2, 1.6 + 0.34 * len(shown) * sum(heights) + 0.45 * len(families)), layout="constrained"
+        figsize=(6.8, 1.6 + (0.12 + 0.22 * len(shown)) * sum(heights) + 0.45 * len(families)),
+        layout="constrained",
     )
     panels = figure.subplots(len(families), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     for axes, family in zip(panels, families, strict=True):
@@ -147,16 +149,24 @@ def scaling(comparison: Comparison) -> Figure | None:
     families = list(dict.fromkeys(family for family, _ in curves))
     if not families:
         return None
-    figure = Figure(figsize=(3.6 * len(families) + 1.6, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(families), squeeze=False)[0]
+    num_rows = (len(families) + 1) // 2
+    figure = Figure(figsize=(8.2, 0.4 + 3.1 * num_rows), layout="constrained")
+    grid = figure.subplots(num_rows, min(len(families), 2), squeeze=False).flatten()
+    for unused in grid[len(families) :]:
+        unused.set_visible(False)
+    panels = list(grid[: len(families)])
     categories = list(dict.fromkeys(category for _, category in curves))
     for axes, family in zip(panels, families, strict=True):
         for index, category in enumerate(categories):
             _curve(axes, curves.get((family, category), []), category, index=index)
         _base_line(axes, comparison.results[0], family)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_title(f"tested on {family_name(family)}", loc="left", fontsize=10)
         axes.set_xlabel("training records")
+        axes.set_ylabel("points, higher is better")
         axes.grid(color="#DDDDDD", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("points, higher is better")

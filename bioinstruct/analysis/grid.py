@@ -267,7 +267,7 @@ def item_values(items: Items, reduction: str) -> np.ndarray:
     sizes = items.predicted + items.gold
     total = float(sizes.sum())
     if total == 0:
-        return np.zeros(len(items.ids))
+        return np.zeros_like(sizes)
     f1 = 2 * float(items.true_positives.sum()) / total
-    linear: np.ndarray = f1 + len(items.ids) * (2 * items.true_positives - f1 * sizes) / total
+    linear: np.ndarray = f1 + len(sizes) * (2 * items.true_positives - f1 * sizes) / total
     return linear

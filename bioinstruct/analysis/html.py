@@ -31,7 +31,7 @@ tr.baseline td, tr.baseline th { color: #555; font-weight: normal; font-style: i
 small { color: #555; font-weight: normal; }
 .note { color: #444; font-size: .875rem; margin: .4rem 0 0; }
 figure { margin: 1.2rem 0; overflow-x: auto; }
-figure img { max-width: 100%; min-width: 560px; height: auto; display: block; }
+figure img { max-width: 100%; min-width: 480px; height: auto; display: block; }
 figcaption { font-size: .875rem; color: #444; }
 @media (max-width: 600px) { body { padding: .6rem; } th, td { padding: .3rem .4rem; } }
 """

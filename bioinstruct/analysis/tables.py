@@ -39,7 +39,7 @@ def summary_table(result: VariantResult, *, stacked: bool = True) -> Table:
     `stacked=False`, for terminals, puts both gains on one line and leaves the relative one's interval out.
     """
     families = result.block.families()
-    header = ("tuned on", *(f"{family_name(f)}, {_tasks(keys)}" for f, keys in families.items()))
+    header = ("tuned on", *(f"{family_name(f)}\n{_tasks(keys)}" for f, keys in families.items()))
     rows = []
     for category in result.variant.categories:
         row = [category]
@@ -194,18 +194,21 @@ def task_score_text(block: Block, cells: Sequence[Cell], *, key: TaskKey) -> str
 
 def effect_table(result: VariantResult) -> Table:
     """Main effects and synergies (or contrasts between mixes) with interval, p and what could be resolved."""
-    header = ("effect", "family", "kind", "points [95 %]", "p (Holm)", "smallest detectable")
-    rows = tuple(
+    header = ("effect", "tested on", "points [95 %]", "p (Holm)", "smallest detectable", "kind")
+    rows: tuple[tuple[str, ...], ...] = tuple(
         (
             effect.name,
             family_name(effect.family),
-            effect.kind,
             gain_text(effect.estimate) if effect.estimate else effect.missing,
             p_text(effect.p_holm),
             points(detectable(effect.estimate)) if effect.estimate else DASH,
+            effect.kind,
         )
         for effect in result.effects
     )
+    if all(effect.estimate is None for effect in result.effects):
+        missing = ", ".join(dict.fromkeys(effect.missing for effect in result.effects))
+        rows = (("all", "all", missing, DASH, DASH, DASH),)
     return Table(with_variant("Effects of the categories", result), header, rows, (effect_note(result),))
 
 
