@@ -23,6 +23,19 @@ def try_lock(path: Path) -> int | None:
     return handle
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the file's lock now."""
+    handle = try_lock(path)
+    if handle is not None:
+        os.close(handle)
+    return handle is None
+
+
 def run_lock(run_folder: Path) -> Path:
-    """The lock file of a run: beside the run folders, so that redoing a run does not delete it."""
+    """A launcher's lock on a run: beside the run folders, so that redoing a run does not delete it."""
     return run_folder.parent / ".locks" / f"{run_folder.name}.lock"
+
+
+def work_lock(run_folder: Path) -> Path:
+    """The lock of the process that works on a run, whoever started it: `bioinstruct.runs.lock_run`."""
+    return run_folder.parent / ".locks" / f"{run_folder.name}.work"

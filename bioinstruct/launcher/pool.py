@@ -15,7 +15,7 @@ from bioinstruct.command import EXIT_USER_ERROR
 from bioinstruct.launcher.children import end_children, start_child
 from bioinstruct.launcher.devices import Devices
 from bioinstruct.launcher.jobs import Job, SweepFolder, longest_first
-from bioinstruct.launcher.locks import run_lock, try_lock
+from bioinstruct.launcher.locks import is_locked, run_lock, try_lock, work_lock
 from bioinstruct.launcher.view import View, duration
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -74,7 +74,7 @@ class Pool:
             lease = self.devices.lease(job.cell.config.trainer.devices)
             if lease is None:
                 return
-            lock = try_lock(run_lock(job.cell.plan.folder))
+            lock = lock_of(job)
             if lock is None:
                 self.devices.give_back(lease)
                 self._mark_elsewhere(job, now=now)
@@ -86,7 +86,7 @@ class Pool:
         job.started = now
         if not job.is_elsewhere:
             job.is_elsewhere, job.state = True, "running"
-            self._tell(job, "runs in another launcher; waiting for it")
+            self._tell(job, "runs elsewhere; waiting for it")
 
     def _start(self, job: Job) -> None:
         assert job.lease is not None
@@ -159,6 +159,16 @@ class Pool:
         self.folder.write_listing(self.jobs)
         finished = sum(other.state in ("done", "failed") for other in self.jobs)
         self.view.event(f"[{finished}/{len(self.jobs)}] {job.cell.label}: {what}")
+
+
+def lock_of(job: Job) -> int | None:
+    """The launcher's lock on a job's run, or None while another launcher or a single run works on it."""
+    folder = job.cell.plan.folder
+    lock = try_lock(run_lock(folder))
+    if lock is not None and is_locked(work_lock(folder)):
+        os.close(lock)
+        return None
+    return lock
 
 
 @contextmanager

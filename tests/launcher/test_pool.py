@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bioinstruct.launcher.locks import run_lock, try_lock
+from bioinstruct.launcher.locks import is_locked, run_lock, try_lock, work_lock
+from bioinstruct.runs import RunFolder, lock_run
 from tests.launcher import launcher_fakes
 from tests.launcher.launcher_fakes import Orders, lines_of, make_pool, states
 
@@ -102,18 +103,21 @@ def test_a_cell_on_two_slots_is_not_overtaken(tmp_path: Path, capsys: pytest.Cap
     assert started == ["long:", "wide:", "small:"]
 
 
-def test_a_cell_locked_elsewhere_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("lock_file", [run_lock, work_lock])
+def test_a_cell_locked_elsewhere_is_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lock_file: Callable[[Path], Path]
+) -> None:
     lock = tmp_path / "lock"
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys, time; from pathlib import Path; "
          "from bioinstruct.launcher.locks import try_lock; assert try_lock(Path(sys.argv[1])); "
-         "Path(sys.argv[2]).touch(); time.sleep(1.5)", str(run_lock(tmp_path / "train" / "a")), str(lock)]
+         "Path(sys.argv[2]).touch(); time.sleep(1.5)", str(lock_file(tmp_path / "train" / "a")), str(lock)]
     )  # fmt: skip
     wait_for(lock.exists)
     make_pool(tmp_path, {"a": {}, "b": {}}).run()
     assert holder.wait() == 0
     assert states(tmp_path) == {"a": "done", "b": "done"}
-    assert "a: runs in another launcher" in capsys.readouterr().out
+    assert "a: runs elsewhere" in capsys.readouterr().out
 
 
 def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
@@ -157,16 +161,16 @@ def test_children_of_a_killed_launcher_end_themselves(tmp_path: Path) -> None:
     wait_for(lambda: all((tmp_path / "train" / f"cell{i}" / "steps").exists() for i in range(2)))
     launcher.kill()
     launcher.wait()
-    wait_for(lambda: can_lock(run_lock(tmp_path / "train" / "cell0")))
-    wait_for(lambda: can_lock(run_lock(tmp_path / "train" / "cell1")))
+    wait_for(lambda: not is_locked(run_lock(tmp_path / "train" / "cell0")))
+    wait_for(lambda: not is_locked(run_lock(tmp_path / "train" / "cell1")))
     assert not (tmp_path / "train" / "cell0" / "done").exists()
 
 
-def can_lock(path: Path) -> bool:
-    handle = try_lock(path)
-    if handle is not None:
-        os.close(handle)
-    return handle is not None
+def test_the_lock_of_a_working_process_is_the_one_the_launcher_looks_at(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "train" / "a")
+    assert not is_locked(work_lock(folder.path))
+    with lock_run(folder):
+        assert is_locked(work_lock(folder.path))
 
 
 def test_two_launchers_on_one_sweep_run_each_cell_once(tmp_path: Path) -> None:
