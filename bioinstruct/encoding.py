@@ -1,12 +1,13 @@
 """Text to token ids: the one place where the boundary between prompt and answer is decided.
 
-Training labels, option scoring and generation all encode through here, so that a model is asked exactly what it
-was taught. Every sequence begins with exactly one BOS where the tokenizer has one; special tokens written out in
-the text ("</s>") are encoded as plain characters.
+Training labels, option scoring and generation all encode through here, so that a model is asked exactly what
+it was taught. Every sequence begins with exactly one BOS where the tokenizer has one; special tokens written
+out in the text ("</s>") are encoded as plain characters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
@@ -32,15 +33,35 @@ def encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, continuation: 
     """Context and continuation encoded together and cut at the length of the encoded context.
 
     Trailing spaces of the context move to the continuation, as in lm-evaluation-harness 0.4.13
-    (`TemplateLM._encode_pair`, which moves line ends too: ours stay, since templates end with one). Where the joint encoding does not begin with the encoded context, both are
-    encoded alone and `joint` is False.
+    (`TemplateLM._encode_pair`, which moves line ends too: ours stay, since templates end with one). Where the
+    joint encoding does not begin with the encoded context, both are encoded alone and `joint` is False.
     """
-    stripped = context.rstrip(" ")
-    continuation = context[len(stripped) :] + continuation
-    context = stripped
-    context_ids = encode_text(tokenizer, context)
-    joint_ids = encode_text(tokenizer, context + continuation)
-    if joint_ids[: len(context_ids)] == context_ids:
-        return EncodedPair(context_ids, joint_ids[len(context_ids) :], True)
-    alone = tokenizer.encode(continuation, add_special_tokens=False, split_special_tokens=True)
-    return EncodedPair(context_ids, list(alone), False)
+    return encode_pairs(tokenizer, [(context, continuation)])[0]
+
+
+def encode_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
+    """`encode_pair` of many, each context encoded once however many continuations it has."""
+    contexts = [context.rstrip(" ") for context, _ in pairs]
+    continuations = [c[len(s) :] + rest for (c, rest), s in zip(pairs, contexts, strict=True)]
+    distinct = list(dict.fromkeys(contexts))
+    context_ids = dict(zip(distinct, _encode_batch(tokenizer, distinct), strict=True))
+    joint_ids = _encode_batch(tokenizer, [c + rest for c, rest in zip(contexts, continuations, strict=True)])
+    bos = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+    encoded = []
+    for context, continuation, joint in zip(contexts, continuations, joint_ids, strict=True):
+        ids = context_ids[context]
+        if joint[: len(ids)] == ids:
+            encoded.append(EncodedPair(bos + ids, joint[len(ids) :], True))
+        else:
+            encoded.append(EncodedPair(bos + ids, _encode_batch(tokenizer, [continuation])[0], False))
+    return encoded
+
+
+def _encode_batch(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Token ids of texts without special tokens."""
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(
+        texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
+    )["input_ids"]
+    return ids
