@@ -25,7 +25,7 @@ class HfBackend:
     """Backend over a transformers LLaMA on CPU or GPU; of a PeftModel the active adapter counts.
 
     `batch_tokens` bounds the padded tokens of one forward pass over questions or prompts; it is halved when
-    memory runs out and changes no result. What does not fit `max_length_tokens` is cut from the left, counted.
+    memory runs out and changes no result. What does not fit `max_length_tokens` is cut from the left.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class HfBackend:
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[LogLikelihood]:
         """Log-likelihoods of (context, continuation) pairs, in order; equal contexts in a row share work.
 
-        Raises UserError for an empty continuation and for one longer than `max_length_tokens`.
+        What is cut from the left is counted. Raises UserError for an empty continuation and for one longer than `max_length_tokens`.
         """
         encoded = encode_pairs(self._tokenizer, pairs)
         limit = self._max_length_tokens

@@ -137,18 +137,18 @@ def test_a_continuation_that_cannot_be_scored_is_refused(
         make_path(context, continuation, max_length_tokens=limit)
 
 
-def test_a_continuation_is_greedy_only_if_each_of_its_tokens_is(
-    llama: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    context = [1, 300, 310]
-    greedy: list[int] = []
-    for _ in range(3):
+def test_a_continuation_is_greedy_only_if_each_of_its_tokens_is(llama: LlamaForCausalLM) -> None:
+    def then_greedy(tokens: list[int]) -> list[int]:
         with torch.no_grad():
-            greedy.append(int(llama(input_ids=torch.tensor([context + greedy])).logits[0, -1].argmax()))
-    others = [[5, *greedy[1:]], [greedy[0], 5, greedy[2]], [*greedy[:2], 5]]
-    paths = [make_path(context, targets, max_length_tokens=9) for targets in [greedy, *others]]
+            logits = llama(input_ids=torch.tensor([[1, 300, 310, *tokens]])).logits
+        return [*tokens, int(logits[0, -1].argmax())]
+
+    greedy = then_greedy(then_greedy([]))
+    other = then_greedy([5])
+    assert greedy[0] != 5
+    paths = [make_path([1, 300, 310], c, max_length_tokens=9) for c in (greedy, other, [greedy[0], 5])]
     scores = score_rows(llama, make_rows(paths), paths)
-    assert [scores[index].is_greedy for index in range(4)] == [True, False, False, False]
+    assert [scores[index].is_greedy for index in range(3)] == [True, False, False]
 
 
 def test_options_share_a_row_and_letters_need_one_position() -> None:
