@@ -173,8 +173,10 @@ def _read_cell(folder: Path, *, state: State | None, error: str | None) -> Cell:
     fields = Fields(read_json(run_file) if run_file.is_file() else {}, str(run_file))
     if state is None:
         state = "failed" if fields.text("status", "interrupted") == "failed" else "interrupted"
-    if state == "done":
-        state, error = "interrupted", f"no results.json in {folder.name}; run the same command again"
+    elif state == "done":
+        state = "interrupted"
+    if state == "interrupted" and error is None:
+        error = f"no results.json; bioinstruct-evaluate run={folder.name} or the same command again"
     named = RUN_ID.fullmatch(folder.name)
     category = fields.text("category", named["category"] if named else folder.name)
     seed = named["seed"] if named else None
@@ -187,7 +189,7 @@ def _read_cell(folder: Path, *, state: State | None, error: str | None) -> Cell:
         seed=int(seed) if seed is not None else fields.optional_integer("seed"),
         data=fields.text("data", ""),
         design=fields.text("design", settings.get("data.design", "natural")),
-        error=error or fields.optional_text("error"),
+        error=fields.optional_text("error") or error,
         settings=settings,
     )
 
@@ -255,7 +257,7 @@ def _score(fields: Fields, *, folder: Path | None) -> CellScore:
 
 def _estimate(fields: Fields) -> Estimate:
     return Estimate(
-        value=fields.number("value"),
+        value=fields.number("value", float("nan")),
         low=fields.number("low", float("nan")),
         high=fields.number("high", float("nan")),
         n=fields.integer("n", 0),

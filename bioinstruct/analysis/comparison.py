@@ -11,7 +11,7 @@ from bioinstruct.analysis.estimates import Block, make_block
 from bioinstruct.analysis.grid import (
     TaskKey,
     Variant,
-    check_protocols,
+    aligned,
     headline_keys,
     task_keys,
     unique_cells,
@@ -67,8 +67,7 @@ def analyse(cells: Sequence[Cell], *, title: str) -> Comparison:
     """Computes a comparison. Raises UserError if there is no cell, or if protocols differ between runs."""
     if not cells:
         raise UserError("nothing to compare: no cell given; name a sweep folder or two runs")
-    known = unique_cells(cells)
-    check_protocols(known)
+    known = aligned(unique_cells(cells))
     keys = task_keys(cell for cell in known if cell.state == "done")
     return Comparison(
         title=title,

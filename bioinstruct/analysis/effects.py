@@ -8,7 +8,6 @@ from itertools import combinations, product
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from bioinstruct.analysis.estimates import (
     CONFIDENCE,
@@ -17,6 +16,7 @@ from bioinstruct.analysis.estimates import (
     cell_weights,
     combine,
     contrast,
+    t_quantile,
 )
 from bioinstruct.analysis.grid import TaskKey, Variant
 from bioinstruct.categories import CATEGORIES, subset_label
@@ -174,7 +174,7 @@ def layout_of(variant: Variant) -> Layout:
 
 
 def factorial_effects(variant: Variant, block: Block) -> list[Effect]:
-    """Main effects and pairwise synergies of a full 2^k grid on each family, Holm-corrected together.
+    """Main effects and pairwise synergies of a full 2^k grid on each family.
 
     Main effect of A: mean over all subsets of the other categories of (with A) − (without A). Synergy of A
     and B: mean over all subsets of the rest of (both − only A − only B + neither), what the pair brings
@@ -189,7 +189,7 @@ def factorial_effects(variant: Variant, block: Block) -> list[Effect]:
             )
         for pair in combinations(layout.factors, 2):
             effects.append(_effect("synergy", pair, layout=layout, block=block, family=family, keys=keys))
-    return _correct_effects(effects)
+    return effects
 
 
 def factorial_weights(layout: Layout, of: Sequence[str]) -> dict[str, float]:
@@ -241,11 +241,11 @@ def relatedness(variant: Variant, block: Block) -> Effect | None:
     if any(place not in block.outcomes for place in weights):
         return None
     estimate = contrast(block, weights)
-    return Effect("relatedness", "own − other families", "all", estimate, p_holm=estimate.p)
+    return Effect("relatedness", "own − other families", "all", estimate)
 
 
 def mix_contrasts(variant: Variant, block: Block) -> list[Effect]:
-    """Fixed-total design: every mix minus the reference (`all`, else the widest), Holm-corrected together.
+    """Fixed-total design: every mix minus the reference (`all`, else the widest).
 
     The total is the same in every cell, so more of one category is less of another: no main effect exists.
     """
@@ -262,21 +262,20 @@ def mix_contrasts(variant: Variant, block: Block) -> list[Effect]:
             estimate = None if lacking else contrast(block, combine({mix: 1, reference: -1}, keys))
             missing = f"needs {', '.join(lacking)}" if lacking else ""
             effects.append(Effect("mix contrast", f"{mix} − {reference}", family, estimate, missing=missing))
-    return _correct_effects(effects)
+    return effects
 
 
 def study_effects(variant: Variant, block: Block) -> list[Effect]:
-    """The effects that the variant's design allows."""
+    """The effects that the variant's design allows, Holm-corrected together."""
     if variant.design == "fixed_total":
-        return mix_contrasts(variant, block)
-    effects = factorial_effects(variant, block)
+        return _correct_effects(mix_contrasts(variant, block))
     related = relatedness(variant, block)
-    return [*effects, related] if related is not None else effects
+    return _correct_effects([*factorial_effects(variant, block), *([] if related is None else [related])])
 
 
 def detectable(estimate: Contrast) -> float:
     """Smallest true difference that a two-sided 5 % test of this precision finds with 80 % power."""
-    quantiles: float = stats.t.ppf((1 + CONFIDENCE) / 2, estimate.df) + stats.t.ppf(POWER, estimate.df)
+    quantiles = t_quantile((1 + CONFIDENCE) / 2, estimate.df) + t_quantile(POWER, estimate.df)
     return quantiles * estimate.se
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bioinstruct.analysis.grid import Outcome, TaskKey, Variant, outcome
 
@@ -134,7 +134,7 @@ def contrast(block: Block, weights: Weights) -> Contrast:
     variance = item_variance + seed_variance
     se = float(np.sqrt(variance))
     df = float(variance**2 / df_terms) if df_terms > 0 else float("inf")
-    half = se * float(stats.t.ppf((1 + CONFIDENCE) / 2, df))
+    half = se * t_quantile((1 + CONFIDENCE) / 2, df)
     tuned = [len(block.outcomes[key].means) for key in used if block.outcomes[key].is_tuned]
     return Contrast(
         value=value,
@@ -153,7 +153,12 @@ def contrast(block: Block, weights: Weights) -> Contrast:
 def _p_value(value: float, se: float, df: float) -> float:
     if se == 0:
         return 1.0 if value == 0 else 0.0
-    return float(2 * stats.t.sf(abs(value) / se, df))
+    return float(2 * special.stdtr(df, -abs(value) / se))
+
+
+def t_quantile(share: float, df: float) -> float:
+    """Quantile of Student's t; scipy.special loads in a tenth of the time of scipy.stats."""
+    return float(special.stdtrit(df, share) if np.isfinite(df) else special.ndtri(share))
 
 
 def _item_variance(block: Block, used: Weights, *, task: str) -> tuple[float, int, bool]:
@@ -224,7 +229,7 @@ def score_interval(mean: Contrast) -> tuple[float, float]:
     for one run of right-or-wrong items. The interval stays within [0, 1] and keeps a width at 0 and at 1.
     """
     p = min(max(mean.value, 0.0), 1.0)
-    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, mean.df))
+    t = t_quantile((1 + CONFIDENCE) / 2, mean.df)
     spread = p * (1 - p)
     n = spread / mean.se**2 if spread > 0 and mean.se > 0 else float(mean.num_items)
     if not np.isfinite(n) or n <= 0:

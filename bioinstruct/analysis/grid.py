@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,21 +71,38 @@ def unique_cells(cells: Iterable[Cell]) -> list[Cell]:
     return list({cell.run_id: cell for cell in cells}.values())
 
 
-def check_protocols(cells: Iterable[Cell]) -> None:
-    """Raises UserError if two runs scored one task and protocol on other prompts, items or limits."""
-    seen: dict[tuple[str, str], tuple[str, str]] = {}
+def aligned(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with one score per task and protocol: the largest item set that all of them were scored on.
+
+    A run may hold scores of several limits or splits. Raises UserError, naming two runs, where a task and
+    protocol has no prompts and items (protocol hash) in common.
+    """
+    hashes: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
     for cell in cells:
         for score in cell.scores:
-            key = (score.task, score.protocol)
-            run_id, known = seen.setdefault(key, (cell.run_id, score.protocol_hash))
-            if known != score.protocol_hash:
-                raise UserError(
-                    f"{score.task} ({score.protocol}) was scored on other prompts or items in {cell.run_id} "
-                    f"(protocol hash {score.protocol_hash}) than in {run_id} ({known}); allowed: one hash "
-                    "per "
-                    "task and protocol. Evaluate both with the same tasks, split and tasks.limit: "
-                    f"bioinstruct-evaluate run={cell.run_id} tasks=<suite>"
-                )
+            by_run = hashes.setdefault((score.task, score.protocol), {})
+            by_run.setdefault(cell.run_id, {})[score.protocol_hash] = score.n
+    chosen = {key: _common_hash(*key, by_run) for key, by_run in hashes.items()}
+    return [
+        replace(cell, scores=tuple(s for s in cell.scores if s.protocol_hash == chosen[s.task, s.protocol]))
+        for cell in cells
+    ]
+
+
+def _common_hash(task: str, protocol: str, by_run: Mapping[str, Mapping[str, int]]) -> str:
+    """The protocol hash that every run has; of several, the one with most items."""
+    (first, common), *rest = by_run.items()
+    for run_id, known in rest:
+        shared = {name: n for name, n in common.items() if name in known}
+        if not shared:
+            raise UserError(
+                f"{task} ({protocol}) was scored on other prompts or items in {run_id} (protocol hash "
+                f"{', '.join(known)}) than in {first} ({', '.join(common)}); allowed: one hash in common. "
+                "Evaluate both with the same suite, split and tasks.limit: "
+                f"bioinstruct-evaluate run={run_id} tasks=<suite>"
+            )
+        common = shared
+    return max(common, key=lambda name: (common[name], name))
 
 
 def category_key(cell: Cell) -> tuple[int, tuple[int, ...], str]:

@@ -92,7 +92,7 @@ def family_table(result: VariantResult, family: str) -> Table:
         "p (Holm)",
         "parse failures",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for category, cells in result.variant.cells.items():
         done = [cell for cell in cells if cell.state == "done"]
         seeds = f"{len(done)} of {len(cells)}" if cells[0].is_tuned else "untuned"
@@ -109,6 +109,7 @@ def family_table(result: VariantResult, family: str) -> Table:
                 _parse_failures(done, keys),
             )
         )
+    rows += _baseline_rows(keys, num_columns=len(header))
     listed = ", ".join(f"{key.task} ({key.metric}, {key.protocol}, n = {key.n:,})" for key in keys)
     return Table(
         with_variant(f"{family_name(family)}: mean over tasks", result),
@@ -116,6 +117,14 @@ def family_table(result: VariantResult, family: str) -> Table:
         tuple(rows),
         (f"Tasks: {listed}.",),
     )
+
+
+def _baseline_rows(keys: Sequence[TaskKey], *, num_columns: int) -> list[tuple[str, ...]]:
+    """Means over tasks of the model-free baselines that all tasks of a family have."""
+    known = [dict(key.baselines) for key in keys]
+    shared = [name for name in known[0] if all(name in one for one in known)]
+    means = [(name, float(np.mean([one[name] for one in known]))) for name in shared]
+    return [(f"baseline: {name}", DASH, points(mean), *[DASH] * (num_columns - 3)) for name, mean in means]
 
 
 def _seed_spread(block: Block, category: str, *, keys: Sequence[TaskKey]) -> str:

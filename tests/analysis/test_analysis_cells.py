@@ -113,6 +113,26 @@ def test_runs_scored_on_other_prompts_are_refused_by_name() -> None:
     assert "bioinstruct-evaluate" in str(refused.value)
 
 
+def test_a_run_scored_a_second_time_on_other_items_still_compares_on_the_common_ones() -> None:
+    rows = grid_rows((0,), n=40)
+    scores = rows[2]["scores"]
+    assert isinstance(scores, list)
+    scores.insert(0, scores[0] | {"protocol_hash": "ffffffffffff", "n": 9})
+    found = analyse(cells_from_rows(rows), title="t")
+    assert {key.n for key in found.keys} == {40}
+    assert all(len(cell.scores) == 8 for cell in found.cells)
+
+
+def test_of_several_common_item_sets_the_largest_counts() -> None:
+    rows = grid_rows((0,), n=40)
+    for one, bigger in zip(rows, grid_rows((0,), n=80), strict=True):
+        scores, more = one["scores"], bigger["scores"]
+        assert isinstance(scores, list)
+        assert isinstance(more, list)
+        one["scores"] = [*scores, *(score | {"protocol_hash": "ffffffffffff"} for score in more)]
+    assert {key.n for key in analyse(cells_from_rows(rows), title="t").keys} == {80}
+
+
 def test_families_are_averaged_over_the_template_protocol_where_a_task_has_it() -> None:
     cells = cells_from_rows(grid_rows((0,)))
     keys = task_keys(cells)

@@ -130,6 +130,13 @@ def test_a_scaling_curve_is_drawn_where_several_sizes_exist(tmp_path: Path) -> N
     assert (folder / "heatmap_2.png").is_file()
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_or_two_items_report_without_inventing_intervals(tmp_path: Path, n: int) -> None:
+    folder = write_sweep(grid_rows((0, 1), n=n), tmp_path)
+    comparison = compare(load_sweep(folder, tmp_path / "train"), output=folder, title="t")
+    assert ("no interval" in terminal_summary(comparison)) == (n == 1)
+
+
 def test_nothing_to_compare_is_an_error() -> None:
     with pytest.raises(UserError, match="nothing to compare"):
         analyse([], title="t")
