@@ -17,15 +17,18 @@ from bioinstruct.longest_first import run_longest_first
 from bioinstruct.stopping import Stopper
 from bioinstruct.tasks.base import Generation, LogLikelihood
 
-DEFAULT_BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
-"""On CPU more than its caches hold is slower (measured: experiments/benchmarks)."""
+CPU_BATCH_TOKENS = 4096
+"""More than a CPU's caches hold is slower: 16,384 took up to four times as long."""
+
+GPU_BATCH_TOKENS = 32768
 
 
 class HfBackend:
     """Backend over a transformers LLaMA on CPU or GPU; of a PeftModel the active adapter counts.
 
     `batch_tokens` bounds the padded tokens of one forward pass over questions or prompts; it is halved when
-    memory runs out and changes no result. What does not fit `max_length_tokens` is cut from the left.
+    memory runs out and changes no result. What does not fit `max_length_tokens` is cut from the left
+    and counted.
     """
 
     def __init__(
@@ -41,7 +44,8 @@ class HfBackend:
         self._tokenizer = tokenizer
         self._fingerprint = fingerprint
         self._max_length_tokens = max_length_tokens
-        self._batch_tokens = batch_tokens or DEFAULT_BATCH_TOKENS.get(self._model.device.type, 8192)
+        default = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else GPU_BATCH_TOKENS
+        self._batch_tokens = default if batch_tokens is None else batch_tokens
 
     @property
     def fingerprint(self) -> str:
@@ -51,7 +55,7 @@ class HfBackend:
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[LogLikelihood]:
         """Log-likelihoods of (context, continuation) pairs, in order; equal contexts in a row share work.
 
-        What is cut from the left is counted. Raises UserError for an empty continuation and for one longer than `max_length_tokens`.
+        Raises UserError for an empty continuation and for one longer than `max_length_tokens`.
         """
         encoded = encode_pairs(self._tokenizer, pairs)
         limit = self._max_length_tokens
