@@ -71,7 +71,7 @@ def compose_drafts(
 ) -> list[Draft]:
     """The typed configs of a multirun's jobs, in order. Raises one UserError with every job's error."""
     drafts: list[Draft] = []
-    errors: list[tuple[str, str]] = []
+    errors: list[tuple[tuple[str, ...], str]] = []
     for index, overrides in enumerate(job_overrides):
         composed = hydra_context.config_loader.load_sweep_config(config, list(overrides))
         with open_dict(composed):
@@ -82,23 +82,27 @@ def compose_drafts(
         try:
             typed = typed_config(plain, TrainConfig)
         except UserError as error:
-            errors.append((" ".join(overrides), str(error)))
+            errors.append((tuple(overrides), str(error)))
             continue
         typed.sweep_name = sweep_name
         drafts.append(Draft(tuple(overrides), typed))
     HydraConfig.instance().set_config(config)
-    raise_errors(errors, num_cells=len(job_overrides))
+    raise_errors(errors, all_overrides=job_overrides)
     return drafts
 
 
-def raise_errors(errors: Sequence[tuple[str, str]], *, num_cells: int) -> None:
-    """Raises one UserError for (cell, message) pairs, equal messages named once; nothing for none."""
+def raise_errors(
+    errors: Sequence[tuple[tuple[str, ...], str]], *, all_overrides: Sequence[Sequence[str]]
+) -> None:
+    """Raises one UserError for (overrides, message) pairs, equal messages named once; nothing for none."""
     if not errors:
         return
+    shared = agreed(all_overrides)
     cells_of: dict[str, list[str]] = {}
-    for cell, message in errors:
-        cells_of.setdefault(message, []).append(cell)
-    lines = [f"{len(errors)} of {num_cells} cells cannot run, so none was started:"]
+    for overrides, message in errors:
+        varied = " ".join(override for override in overrides if override not in shared)
+        cells_of.setdefault(message, []).append(varied or "the only cell")
+    lines = [f"{len(errors)} of {len(all_overrides)} cells cannot run, so none was started:"]
     for message, cells in cells_of.items():
         shown = "; ".join(cells[:3]) + (f"; and {len(cells) - 3} more" if len(cells) > 3 else "")
         lines.append(f"  {message} [{shown}]")
@@ -124,11 +128,11 @@ def plan_drafts(drafts: Sequence[Draft]) -> list[CellPlan]:
             )
         entries = cast(list[dict[str, str | int]], read_json(answer)["plans"])
     errors = [
-        (" ".join(draft.overrides), str(entry["error"]))
+        (draft.overrides, str(entry["error"]))
         for draft, entry in zip(drafts, entries, strict=True)
         if "error" in entry
     ]
-    raise_errors(errors, num_cells=len(drafts))
+    raise_errors(errors, all_overrides=[draft.overrides for draft in drafts])
     return [plan_from_json(entry) for entry in entries]
 
 

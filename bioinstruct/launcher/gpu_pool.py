@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf import MISSING
 from rich.console import Console
 
 from bioinstruct.config.checks import in_range, one_of
@@ -19,15 +20,15 @@ from bioinstruct.launcher.view import make_view
 ON_ERROR = ("continue", "stop")
 
 
-@dataclass(frozen=True)
+@dataclass
 class PoolOptions:
     """hydra.launcher of gpu_pool; what each key does stands in conf/hydra/launcher/gpu_pool.yaml."""
 
-    gpus_per_cell: int | None
-    slots: int | None
-    max_retries: int
-    on_error: str
-    grace_seconds: float
+    gpus_per_cell: int | None = None
+    slots: int | None = None
+    max_retries: int = MISSING
+    on_error: str = MISSING
+    grace_seconds: float = MISSING
 
     def check(self) -> None:
         """Raises UserError for a value out of range."""
@@ -76,9 +77,9 @@ def run_sweep(sweep: Sweep, options: PoolOptions) -> None:
 def announce(console: Console, sweep: Sweep, jobs: Sequence[Job]) -> None:
     """One line: how many cells there are, how many are left, and what they run on."""
     num_done = sum(job.state == "done" for job in jobs)
-    kind = "GPU" if sweep.devices.is_gpu else "CPU slot"
-    devices = f"{len(sweep.devices.names)} {kind}{'s' if len(sweep.devices.names) > 1 else ''}"
-    plain(console, f"sweep {sweep.folder.name}: {len(jobs)} cells, {num_done} done already, on {devices}")
+    kind = "GPUs" if sweep.devices.is_gpu else "CPU slots"
+    left = f"cells: {len(jobs)}, of them done already: {num_done}"
+    plain(console, f"sweep {sweep.folder.name}; {left}; {kind}: {len(sweep.devices.names)}")
 
 
 def print_comparison(console: Console, sweep: Sweep) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.core.utils import setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
@@ -14,6 +14,18 @@ from bioinstruct.config import TrainConfig
 from bioinstruct.errors import PrerequisiteError, UserError
 from bioinstruct.launcher.cells import Cell, Draft, compose_drafts, plan_drafts, unique_cells
 from bioinstruct.launcher.devices import Devices, count_cores, cpu_devices, find_gpus, gpu_devices
+
+
+@dataclass(frozen=True)
+class Multirun:
+    """A composed multirun: the folder of its sweep and its jobs."""
+
+    folder: Path
+    drafts: list[Draft]
+
+    @property
+    def runs_root(self) -> Path:
+        return Path(self.drafts[0].config.output_root) / "train"
 
 
 @dataclass(frozen=True)
@@ -29,31 +41,33 @@ class Sweep:
         return self.cells[0].plan.folder.parent
 
 
-def prepare_sweep(
+def compose_multirun(
     hydra_context: HydraContext,
     config: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
     *,
+    job_overrides: Sequence[Sequence[str]],
     initial_job_idx: int,
-    gpus_per_cell: int | None,
-    slots: int | None,
-    environment: Mapping[str, str],
-) -> Sweep:
-    """The cells of a multirun and the devices for them; nothing is started or written.
-
-    Raises UserError for all cells that cannot run, in one message.
-    """
+) -> Multirun:
+    """The typed jobs of a Hydra multirun. Raises UserError for all jobs that are wrong, in one message."""
     if initial_job_idx or config.hydra.sweeper.get("max_batch_size") is not None:
         raise UserError("hydra.sweeper.max_batch_size does not work here; hydra.launcher.slots limits cells")
     setup_globals()
     folder = Path(config.hydra.sweep.dir)
     drafts = compose_drafts(hydra_context, config, job_overrides=job_overrides, sweep_name=folder.name)
+    return Multirun(folder, drafts)
+
+
+def place_sweep(
+    multirun: Multirun, *, gpus_per_cell: int | None, slots: int | None, environment: Mapping[str, str]
+) -> Sweep:
+    """The cells of a multirun and the devices for them; nothing is started or written."""
+    drafts = multirun.drafts
     devices = choose_devices([draft.config for draft in drafts], slots=slots, environment=environment)
     placed = [
         replace(draft, config=placed_config(draft.config, devices=devices, gpus_per_cell=gpus_per_cell))
         for draft in drafts
     ]
-    return Sweep(folder, cells=plan_cells(placed), devices=devices)
+    return Sweep(multirun.folder, cells=plan_cells(placed), devices=devices)
 
 
 def plan_cells(drafts: Sequence[Draft]) -> list[Cell]:
@@ -97,8 +111,3 @@ def placed_config(config: TrainConfig, *, devices: Devices, gpus_per_cell: int |
     if threads is None and not devices.is_gpu:
         threads = devices.threads
     return replace(config, trainer=replace(trainer, devices=count, threads=threads))
-
-
-def returns_of(job_overrides: Sequence[Sequence[str]]) -> list[JobReturn]:
-    """What Hydra's sweeper wants back: every job completed."""
-    return [JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED) for overrides in job_overrides]

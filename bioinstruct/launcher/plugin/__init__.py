@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from bioinstruct.command import user_errors
+from bioinstruct.config import typed_config
+
+if TYPE_CHECKING:
+    from bioinstruct.launcher.sweep import Multirun
 
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
@@ -32,23 +38,11 @@ def quiet_interrupt() -> Iterator[None]:
         sys.exit(EXIT_INTERRUPTED)
 
 
-class GpuPoolLauncher(Launcher):
-    """One fresh process per cell on leased GPUs or CPU slots."""
+class ProjectLauncher(Launcher):
+    """What both launchers keep of a multirun: Hydra's context, the master config, the options as given."""
 
-    def __init__(
-        self,
-        *,
-        gpus_per_cell: int | None,
-        slots: int | None,
-        max_retries: int,
-        on_error: str,
-        grace_seconds: float,
-    ) -> None:
-        self.gpus_per_cell = gpus_per_cell
-        self.slots = slots
-        self.max_retries = max_retries
-        self.on_error = on_error
-        self.grace_seconds = grace_seconds
+    def __init__(self, **options: object) -> None:
+        self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
@@ -56,30 +50,52 @@ class GpuPoolLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from bioinstruct.launcher.gpu_pool import PoolOptions, run_sweep
-        from bioinstruct.launcher.sweep import prepare_sweep, returns_of
+        """Composes all jobs and runs or shows them. Raises SystemExit if not every cell is done."""
+        from bioinstruct.launcher.sweep import compose_multirun
 
-        options = PoolOptions(
-            gpus_per_cell=self.gpus_per_cell,
-            slots=self.slots,
-            max_retries=self.max_retries,
-            on_error=self.on_error,
-            grace_seconds=self.grace_seconds,
-        )
         with user_errors(), quiet_interrupt():
-            options.check()
-            sweep = prepare_sweep(
-                self.hydra_context,
-                self.config,
-                job_overrides,
-                initial_job_idx=initial_job_idx,
-                gpus_per_cell=self.gpus_per_cell,
-                slots=self.slots,
-                environment=os.environ,
+            self.run(
+                compose_multirun(
+                    self.hydra_context,
+                    self.config,
+                    job_overrides=job_overrides,
+                    initial_job_idx=initial_job_idx,
+                )
             )
-            run_sweep(sweep, options)
-        return returns_of(job_overrides)
+        return [JobReturn(overrides=list(each), status=JobStatus.COMPLETED) for each in job_overrides]
+
+    @abstractmethod
+    def run(self, multirun: Multirun) -> None:
+        """Does the launcher's work."""
 
 
-LAUNCHERS: tuple[type[Launcher], ...] = (GpuPoolLauncher,)
+class GpuPoolLauncher(ProjectLauncher):
+    """One fresh process per cell on leased GPUs or CPU slots."""
+
+    def run(self, multirun: Multirun) -> None:
+        from bioinstruct.launcher.gpu_pool import PoolOptions, run_sweep
+        from bioinstruct.launcher.sweep import place_sweep
+
+        options = typed_config(OmegaConf.create(self.options), PoolOptions)
+        options.check()
+        sweep = place_sweep(
+            multirun, gpus_per_cell=options.gpus_per_cell, slots=options.slots, environment=os.environ
+        )
+        run_sweep(sweep, options)
+
+
+class PlanLauncher(ProjectLauncher):
+    """Shows the cells, their state and what they will cost; starts nothing."""
+
+    def run(self, multirun: Multirun) -> None:
+        from bioinstruct.launcher.plan import PlanOptions, print_plan
+        from bioinstruct.launcher.sweep import plan_cells
+
+        options = typed_config(OmegaConf.create(self.options), PlanOptions)
+        options.check()
+        cells = plan_cells(multirun.drafts)
+        print_plan(multirun.folder.name, cells, options, runs_root=multirun.runs_root)
+
+
+LAUNCHERS: tuple[type[Launcher], ...] = (GpuPoolLauncher, PlanLauncher)
 """What `run_hydra` registers."""
