@@ -25,9 +25,7 @@ GPU 1: NVIDIA H200 (UUID: GPU-44444444-dddd)
         ("0,-1,2", ("0",)),
     ],
 )
-def test_cuda_visible_devices_decides_and_uuids_stay_as_they_are(
-    visible: str, expected: tuple[str, ...]
-) -> None:
+def test_cuda_visible_devices_decides_and_uuids_stay_as_they_are(visible: str, expected: tuple[str, ...]) -> None:
     assert find_gpus({"CUDA_VISIBLE_DEVICES": visible}) == expected
 
 

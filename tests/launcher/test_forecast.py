@@ -29,9 +29,7 @@ def cell(folder: Path, state: Planned, *, num_tokens: int = 1000, devices: int =
         ([(1.0, 1)] * 30, 64, 1.0),
     ],
 )
-def test_makespan_of_hand_computed_schedules(
-    cells: list[tuple[float, int]], num_devices: int, expected: float
-) -> None:
+def test_makespan_of_hand_computed_schedules(cells: list[tuple[float, int]], num_devices: int, expected: float) -> None:
     assert makespan(cells, num_devices) == expected
 
 
@@ -60,9 +58,7 @@ def test_speed_is_the_median_of_the_models_runs_on_the_newest_device(tmp_path: P
     for index, (model, device, started, speed) in enumerate(runs):
         state = {"model": model, "device": device, "started": started, "tokens_per_second": speed}
         write_json(tmp_path / str(index) / "run.json", {**state, "peak_memory_bytes": index * 2**30})
-    write_json(
-        tmp_path / "unfinished" / "run.json", {"model": "m", "device": "H200", "started": "2026-04-01"}
-    )
+    write_json(tmp_path / "unfinished" / "run.json", {"model": "m", "device": "H200", "started": "2026-04-01"})
     measured = measure_runs(tmp_path, model="m")
     assert measured is not None
     assert (measured.tokens_per_second, measured.num_runs, measured.device) == (200.0, 3, "H200")

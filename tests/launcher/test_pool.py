@@ -131,9 +131,7 @@ def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_sweep_ends_its_cells_and_the_same_command_continues(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_stopped_sweep_ends_its_cells_and_the_same_command_continues(tmp_path: Path, number: signal.Signals) -> None:
     launcher = start_launcher(tmp_path, num_cells=4, slots=2)
     wait_for(lambda: len(lines_of(tmp_path / "train" / "cell3" / "steps")) >= 2)
     launcher.send_signal(number)

@@ -93,9 +93,7 @@ def test_cells_that_cannot_be_placed_are_refused(
 
 def test_gpus_are_used_unless_every_cell_asks_for_the_cpu() -> None:
     visible = {"CUDA_VISIBLE_DEVICES": "0,1"}
-    auto, cpu, gpu = (
-        config(accelerator=kind) for kind in (Accelerator.auto, Accelerator.cpu, Accelerator.gpu)
-    )
+    auto, cpu, gpu = (config(accelerator=kind) for kind in (Accelerator.auto, Accelerator.cpu, Accelerator.gpu))
     assert choose_devices([auto, cpu], slots=None, environment=visible).names == ("0", "1")
     assert choose_devices([cpu], slots=3, environment=visible).names == ("cpu0", "cpu1", "cpu2")
     assert not choose_devices([auto], slots=1, environment={"CUDA_VISIBLE_DEVICES": ""}).is_gpu
