@@ -53,9 +53,7 @@ PLACEHOLDER = re.compile(
     r"|<(?:insert|your|noinput)\b[^<>]*>|\blorem ipsum\b",
     re.IGNORECASE,
 )
-REFUSAL = re.compile(
-    r"\bas an? (?:ai|artificial intelligence|large)?\s*language model\b|^i'?m sorry, but i can", re.I
-)
+REFUSAL = re.compile(r"\bas an? (?:ai|artificial intelligence|large)?\s*language model\b|^i'?m sorry, but i can", re.I)
 
 
 def _length(item: Item, config: FiltersConfig) -> str | None:
@@ -136,9 +134,7 @@ class ItemFilter:
         if unknown:
             raise UserError(f"filters.rules has unknown {unknown[0]!r}; known: {', '.join(RULES)}")
         self.config = config
-        self.index = SimilarityIndex(
-            threshold=config.max_rouge_l, boundary=config.boundary, guard=config.guard_details
-        )
+        self.index = SimilarityIndex(threshold=config.max_rouge_l, boundary=config.boundary, guard=config.guard_details)
 
     def protect(self, instructions: Iterable[str]) -> None:
         """Takes in instructions, such as the seeds, without judging them."""
@@ -171,6 +167,4 @@ class ItemFilter:
         return [Rejection(name, reason) for name, reason in found if reason is not None]
 
     def _too_similar(self, conflict: Neighbour) -> Rejection:
-        return Rejection(
-            SIMILARITY, f"ROUGE-L {conflict.score:.3f} with {self.index.texts[conflict.index]!r}"
-        )
+        return Rejection(SIMILARITY, f"ROUGE-L {conflict.score:.3f} with {self.index.texts[conflict.index]!r}")

@@ -131,9 +131,7 @@ class SimilarityIndex:
         taken: dict[int, int] = {}
         for row, text in enumerate(block):
             earlier = [taken[column] for column in within[row] if column in taken]
-            conflict = self._decide(
-                text, encoded[row], np.array([*against_kept[row], *earlier], dtype=np.int64)
-            )
+            conflict = self._decide(text, encoded[row], np.array([*against_kept[row], *earlier], dtype=np.int64))
             if conflict is None:
                 taken[row] = before + len(taken)
                 self.texts.append(text)
@@ -146,9 +144,9 @@ class SimilarityIndex:
         for index in candidates.tolist():
             other = self._encoded[index]
             lcs = LCSseq.similarity(encoded, other)
-            if not exceeds(
-                lcs, len(encoded), len(other), threshold=self.threshold, boundary=self.boundary
-            ) or (own_details is not None and own_details != details(self.texts[index])):
+            if not exceeds(lcs, len(encoded), len(other), threshold=self.threshold, boundary=self.boundary) or (
+                own_details is not None and own_details != details(self.texts[index])
+            ):
                 continue
             score = rouge_l(lcs, len(encoded), len(other))
             if best is None or score > best.score:
@@ -160,9 +158,7 @@ def candidate_pairs(queries: Sequence[str], choices: Sequence[str], cutoff: floa
     """For each query, the indices of the choices with a similarity of at least `cutoff`, ascending."""
     if not choices:
         return [[] for _ in queries]
-    scores = cdist(
-        queries, choices, scorer=Indel.normalized_similarity, score_cutoff=cutoff, dtype=np.float32
-    )
+    scores = cdist(queries, choices, scorer=Indel.normalized_similarity, score_cutoff=cutoff, dtype=np.float32)
     rows, columns = np.nonzero(scores >= cutoff)
     found: list[list[int]] = [[] for _ in queries]
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
