@@ -130,8 +130,27 @@ def bootstrap_macro_f1(
     classes = np.arange(num_classes)
     chosen = np.asarray(choices)[:, None] == classes  # (n, classes)
     wanted = np.asarray(targets)[:, None] == classes
-    columns = np.concatenate([chosen & wanted, chosen, wanted], axis=1).astype(np.float64)
-    hits, predicted, gold = np.split(resampled_sums(columns, seed=seed), 3, axis=1)
+    counts = np.concatenate([chosen & wanted, chosen, wanted], axis=1).astype(np.float64)
+    return _macro_f1_interval(counts, seed=seed)
+
+
+def bootstrap_macro_f1_counts(
+    counts: Sequence[Sequence[int]], *, num_classes: int, seed: int = 0
+) -> Interval:
+    """As bootstrap_macro_f1, for items that hold several decisions.
+
+    `counts` holds per item the hits of every class, then the predicted and the gold counts of every class.
+    """
+    if not counts:
+        return Interval(0.0, 1.0)
+    matrix = np.asarray(counts, dtype=np.float64)
+    if matrix.shape[1] != 3 * num_classes:
+        raise ValueError(f"expected {3 * num_classes} counts per item, found {matrix.shape[1]}")
+    return _macro_f1_interval(matrix, seed=seed)
+
+
+def _macro_f1_interval(counts: Floats, *, seed: int) -> Interval:
+    hits, predicted, gold = np.split(resampled_sums(counts, seed=seed), 3, axis=1)
     return percentile_interval(_ratio(2 * hits, predicted + gold).mean(axis=1))
 
 

@@ -136,3 +136,14 @@ def test_pooled_intervals_of_three_seeds_cover_where_a_bootstrap_of_them_does_no
         cells = {str(cell): [float(v) for v in generator.normal(0, 1, 3)] for cell in range(7)}
         covered += [c.low <= 0 <= c.high for c in statistics.seed_pooled_intervals(cells).values()]
     assert 0.93 < np.mean(covered) < 0.97
+
+
+def test_macro_f1_of_counts_equals_that_of_single_decisions() -> None:
+    choices, targets = [0, 0, 1, -1, 1] * 9, [0, 1, 1, 0, 1] * 9
+    counts = [
+        [int(c == t == k) for k in (0, 1)] + [int(c == k) for k in (0, 1)] + [int(t == k) for k in (0, 1)]
+        for c, t in zip(choices, targets, strict=True)
+    ]
+    expected = statistics.bootstrap_macro_f1(choices, targets, num_classes=2)
+    assert statistics.bootstrap_macro_f1_counts(counts, num_classes=2) == expected
+    assert statistics.bootstrap_macro_f1_counts([], num_classes=2) == (0.0, 1.0)
