@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
@@ -43,12 +43,16 @@ def write_score(path: Path, score: Score, *, provenance: Mapping[str, JsonValue]
     )
 
 
-def find_score(path: Path, *, fingerprint: str) -> Score | None:
-    """The finished score of a model, None where it is missing, of another model or of an older version."""
+def find_score(path: Path, *, fingerprint: str, extra_metrics: Sequence[str] = ()) -> Score | None:
+    """The finished score of a model; None where it is missing, of another model or an older version, or where
+    it lacks an extra metric."""
     if not path.is_file():
         return None
     value = read_json(path)
     if value.get("version") != SCORE_VERSION or value.get("fingerprint") != fingerprint:
+        return None
+    known = value.get("extra_metrics", [])
+    if not isinstance(known, list) or any(name not in known for name in extra_metrics):
         return None
     return _from_json(value, path)
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from bioinstruct import score_files
 from bioinstruct.errors import UserError
+from bioinstruct.metrics.extras import aci_average, extra_estimates, extra_identities
 from bioinstruct.predictions import Prediction, append_predictions, prediction_key, read_predictions
 from bioinstruct.prompts import Template
 from bioinstruct.score_files import read_score
@@ -27,10 +28,9 @@ from bioinstruct.tasks.base import (
     Item,
     Score,
     Task,
-    lowest_ids,
     missing_files,
-    protocol_hash,
 )
+from bioinstruct.tasks.prepare import PreparedTask, prepare_task
 
 __all__ = [
     "PreparedTask",
@@ -48,86 +48,6 @@ CHUNK_ITEMS = 128
 """Items asked of the backend between two writes: what a killed process loses at most."""
 
 
-@dataclass(frozen=True)
-class PreparedTask:
-    """A task rendered for one protocol and template: what a backend is asked, and how it is identified."""
-
-    task: Task
-    split: str
-    protocol: str
-    template_name: str
-    num_shots: int
-    max_new_tokens: int
-    stop: tuple[str, ...]
-    items: tuple[Item, ...]
-    hash: str
-    """First 12 hex digits over prompts, targets and decoding; comparisons refuse different ones."""
-
-    @property
-    def file_stem(self) -> str:
-        return f"{self.task.name}-{self.hash}"
-
-
-def prepare_task(
-    task: Task,
-    *,
-    root: Path,
-    split: str,
-    protocol: str,
-    template: Template,
-    limit: int | None = None,
-    num_shots: int = 0,
-    max_new_tokens: int | None = None,
-) -> PreparedTask:
-    """The items of a task, with few-shot examples in front where asked.
-
-    Raises UserError for an unknown protocol or split and for malformed files, PrerequisiteError for missing
-    ones.
-    """
-    known = (*task.protocols, *task.further_protocols)
-    if protocol not in known:
-        raise UserError(f"task {task.name} has no protocol {protocol!r}; its protocols: {', '.join(known)}")
-    examples = lowest_ids(task.load(root, split), limit)
-    items = task.render(examples, protocol, template)
-    if num_shots:
-        items = with_shots(items, _shots(task, root, split, protocol, template, num_shots))
-    max_new_tokens = task.max_new_tokens if max_new_tokens is None else max_new_tokens
-    digest = protocol_hash(
-        task, protocol=protocol, split=split, items=items, max_new_tokens=max_new_tokens, stop=template.stop
-    )
-    return PreparedTask(
-        task,
-        split,
-        protocol,
-        template.name,
-        num_shots,
-        max_new_tokens,
-        tuple(template.stop),
-        tuple(items),
-        digest,
-    )
-
-
-def with_shots(items: Sequence[Item], shots: Sequence[Item]) -> list[Item]:
-    """Items whose context begins with solved examples, a blank line between them (as
-    lm-evaluation-harness)."""
-    solved = "".join(f"{shot.context}{shot.reference}\n\n" for shot in shots)
-    return [replace(item, context=solved + item.context) for item in items]
-
-
-def _shots(
-    task: Task, root: Path, split: str, protocol: str, template: Template, num_shots: int
-) -> list[Item]:
-    """The solved examples: those of the task's shots split whose id's sha256 is lowest."""
-    if num_shots < 0:
-        raise UserError(f"num_shots is {num_shots}; allowed: 0 or more")
-    if not task.shots_split or task.shots_split == split:
-        raise UserError(
-            f"task {task.name}, split {split} has no other split to take examples from; use num_shots=0"
-        )
-    return task.render(lowest_ids(task.load(root, task.shots_split), num_shots), protocol, template)
-
-
 def evaluate_task(
     backend: Backend,
     task: Task,
@@ -140,9 +60,12 @@ def evaluate_task(
     num_shots: int,
     max_new_tokens: int,
     folder: Path,
+    extra_metrics: Sequence[str] = (),
 ) -> Score:
-    """The score of a task, from the folder where it is finished, else by asking the backend what is
-    missing."""
+    """The score of a task, from the folder where it is finished, else by asking the backend what is missing.
+
+    `extra_metrics` (see bioinstruct.metrics.extras) are added for tasks that write text.
+    """
     prepared = prepare_task(
         task,
         root=root,
@@ -153,7 +76,12 @@ def evaluate_task(
         num_shots=num_shots,
         max_new_tokens=max_new_tokens,
     )
-    finished = score_files.find_score(folder / f"{prepared.file_stem}.json", fingerprint=backend.fingerprint)
+    extra_metrics = extra_metrics if task.family == "gen" else ()
+    finished = score_files.find_score(
+        folder / f"{prepared.file_stem}.json",
+        fingerprint=backend.fingerprint,
+        extra_metrics=extra_identities(extra_metrics),
+    )
     if finished is not None:
         return finished
     path = folder / f"{prepared.file_stem}.jsonl"
@@ -161,9 +89,7 @@ def evaluate_task(
     keys = {item.id: _key(prepared, item, backend.fingerprint) for item in prepared.items}
     missing = [item for item in prepared.items if keys[item.id] not in saved]
     if saved:
-        logger.info(
-            "%s: %d of %d items saved already", prepared.file_stem, len(keys) - len(missing), len(keys)
-        )
+        logger.info("%s: %d of %d items saved already", prepared.file_stem, len(keys) - len(missing), len(keys))
     for chunk, answers in _ask(backend, prepared, missing):
         rows = [
             (Prediction(keys[item.id], backend.fingerprint, answer), item)
@@ -172,7 +98,9 @@ def evaluate_task(
         append_predictions(path, rows)
         saved.update((row.key, row) for row, _ in rows)
     answers = [saved[keys[item.id]].answer for item in prepared.items]
-    return _score_and_save(prepared, answers, folder=folder, fingerprint=backend.fingerprint)
+    return _score_and_save(
+        prepared, answers, folder=folder, fingerprint=backend.fingerprint, extra_metrics=extra_metrics
+    )
 
 
 def replay_task(
@@ -187,6 +115,7 @@ def replay_task(
     max_new_tokens: int,
     folder: Path,
     fingerprint: str | None = None,
+    extra_metrics: Sequence[str] = (),
 ) -> Score:
     """The score of saved predictions, computed again without a model.
 
@@ -207,18 +136,21 @@ def replay_task(
     saved = read_predictions(path)
     known = sorted({prediction.fingerprint for prediction in saved.values()})
     if fingerprint is None and len(known) > 1:
-        raise UserError(
-            f"{path} holds predictions of {len(known)} models; choose a fingerprint: {', '.join(known)}"
-        )
+        raise UserError(f"{path} holds predictions of {len(known)} models; choose a fingerprint: {', '.join(known)}")
     chosen = fingerprint or (known[0] if known else "")
     keys = [_key(prepared, item, chosen) for item in prepared.items]
     num_missing = sum(key not in saved for key in keys)
     if num_missing:
         raise UserError(
-            f"{path}: {num_missing} of {len(keys)} items have no saved prediction; evaluate with a model "
-            "first"
+            f"{path}: {num_missing} of {len(keys)} items have no saved prediction; evaluate with a model first"
         )
-    return _score_and_save(prepared, [saved[key].answer for key in keys], folder=folder, fingerprint=chosen)
+    return _score_and_save(
+        prepared,
+        [saved[key].answer for key in keys],
+        folder=folder,
+        fingerprint=chosen,
+        extra_metrics=extra_metrics,
+    )
 
 
 def evaluate(
@@ -256,13 +188,9 @@ def evaluate(
     return _score(prepared, [answers[item.id] for item in prepared.items])
 
 
-def _ask(
-    backend: Backend, prepared: PreparedTask, items: Sequence[Item]
-) -> Iterator[tuple[list[Item], list[Answer]]]:
+def _ask(backend: Backend, prepared: PreparedTask, items: Sequence[Item]) -> Iterator[tuple[list[Item], list[Answer]]]:
     """Chunks of items with their answers, longest items first."""
-    ordered = sorted(
-        items, key=lambda item: -len(item.context) - max(map(len, item.continuations), default=0)
-    )
+    ordered = sorted(items, key=lambda item: -len(item.context) - max(map(len, item.continuations), default=0))
     with tqdm(total=len(ordered), desc=prepared.task.name, disable=not sys.stdout.isatty()) as progress:
         for start in range(0, len(ordered), CHUNK_ITEMS):
             chunk = ordered[start : start + CHUNK_ITEMS]
@@ -314,10 +242,25 @@ def _score(prepared: PreparedTask, answers: Sequence[Answer]) -> Score:
     )
 
 
+def _with_extras(score: Score, prepared: PreparedTask, answers: Sequence[Answer], names: Sequence[str]) -> Score:
+    if not names or score.family != "gen":
+        return score
+    texts = [answer.generation.text.strip() if answer.generation else "" for answer in answers]
+    references = [item.reference.strip() for item in prepared.items]
+    metrics = {**score.metrics, **extra_estimates(names, texts, references)}
+    average = aci_average(metrics)
+    return replace(score, metrics=metrics if average is None else {**metrics, "aci_average": average})
+
+
 def _score_and_save(
-    prepared: PreparedTask, answers: Sequence[Answer], *, folder: Path, fingerprint: str
+    prepared: PreparedTask,
+    answers: Sequence[Answer],
+    *,
+    folder: Path,
+    fingerprint: str,
+    extra_metrics: Sequence[str],
 ) -> Score:
-    score = _score(prepared, answers)
+    score = _with_extras(_score(prepared, answers), prepared, answers, extra_metrics)
     num_truncated = sum(_num_truncated_tokens(answer) > 0 for answer in answers)
     if num_truncated:
         logger.warning(
@@ -335,6 +278,8 @@ def _score_and_save(
             "template": prepared.template_name,
             "num_shots": prepared.num_shots,
             "max_new_tokens": prepared.max_new_tokens,
+            "extra_metrics": [*extra_identities(extra_metrics)],
+            "files": {**prepared.files},
             "num_truncated_prompts": num_truncated,
             "num_separate_boundaries": sum(
                 any(entry.boundary == "separate" for entry in answer.loglikelihoods) for answer in answers

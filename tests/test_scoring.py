@@ -36,9 +36,7 @@ def test_choices_are_the_highest_log_probabilities(tmp_path: Path) -> None:
         get_task("medqa"), root=data_folder(tmp_path), split="test", protocol="lm_eval", template=TEMPLATE
     )
     chosen = [min(i.continuations, key=lambda text, i=i: hash_unit(i.context, text)) for i in prepared.items]  # type: ignore[misc]
-    right = [
-        text == item.continuations[item.target] for text, item in zip(chosen, prepared.items, strict=True)
-    ]
+    right = [text == item.continuations[item.target] for text, item in zip(chosen, prepared.items, strict=True)]
     score = evaluate(HashBackend(), "medqa", root=tmp_path)
     assert [item.value for item in score.items] == [float(value) for value in right]
     assert score.metrics["acc"].value == sum(right) / 3
@@ -85,9 +83,7 @@ class StopsAfter(HashBackend):
         return super().loglikelihood(pairs)
 
 
-def test_an_interrupted_task_goes_on_with_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_task_goes_on_with_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "CHUNK_ITEMS", 1)
     with pytest.raises(KilledError):
         score_in(tmp_path, StopsAfter(2))
@@ -226,3 +222,57 @@ def test_an_empty_note_scores_zero_and_counts_as_unparsed(tmp_path: Path) -> Non
     assert score.metrics["rougeLsum"].value == 0.0
     assert score.parse_failure_rate == 1.0
     assert 0 < score.baselines["source_copied"] < 1
+
+
+def test_an_extra_metric_is_added_to_a_finished_score_without_asking_again(tmp_path: Path) -> None:
+    backend = HashBackend(default_answer="No allergies; a cough.")
+    score_in(tmp_path, backend, "mts_dialog", protocol="alpaca", split="test1")
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("allergy\tallergies\ncough\n")
+
+    def concept_f1() -> float:
+        score = evaluate_task(
+            backend,
+            get_task("mts_dialog"),
+            root=tmp_path / "data",
+            split="test1",
+            protocol="alpaca",
+            template=TEMPLATE,
+            limit=None,
+            num_shots=0,
+            max_new_tokens=64,
+            folder=tmp_path / "evaluations",
+            extra_metrics=[f"concepts:{terms}"],
+        )
+        return score.metrics["concepts"].value
+
+    assert concept_f1() == pytest.approx(2 / 3)
+    terms.write_text("cough\n")
+    assert concept_f1() == pytest.approx(1 / 2)
+    assert backend.num_asked == 2
+
+
+def test_a_score_file_records_what_it_was_read_from(tmp_path: Path) -> None:
+    score_in(tmp_path, HashBackend())
+    (path,) = (tmp_path / "evaluations").glob("*.json")
+    record = json.loads(path.read_text())
+    assert list(record["files"]) == ["medqa/phrases_no_exclude_test.jsonl"]
+    assert (record["fingerprint"], record["template"], record["num_shots"]) == ("hash", "plain", 0)
+
+
+def test_solved_examples_come_from_another_split_that_holds_enough(tmp_path: Path) -> None:
+    root = data_folder(tmp_path)
+    for split, num_shots, message in (
+        ("train", 1, "no other split"),
+        ("test", 2, "split train of medqa holds 1"),
+        ("test", -1, "num_shots is -1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare_task(
+                get_task("medqa"),
+                root=root,
+                split=split,
+                protocol="lm_eval",
+                template=TEMPLATE,
+                num_shots=num_shots,
+            )

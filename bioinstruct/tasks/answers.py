@@ -13,18 +13,24 @@ _STATED = re.compile(
     r"(?i:\b(?:answer|option|choice)\b(?:\s+(?:is|would be|should be))?)\s*:?\s*"
     r"(?i:option\s*)?\(?([A-E])\b\)?"
 )
+_JSON_CHOICE = re.compile(r'"answer_choice"\s*:\s*"?\(?([A-E])\b')
 _LEADING = re.compile(r"^\W*(?i:(?:option|choice)\s+)?\(?([A-E])(?:[).:,\n]|\s*$)")
+_STATUS = re.compile(r"^(.+?)\s*[-–(:]\s*(active|discontinued|neither)\b\)?$", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")
 
 
 def parse_choice(text: str, *, options: Sequence[str], labels: Sequence[str] = ()) -> tuple[int, ParseState]:
     """(index, state) of a written answer; index −1 unless the state is ok.
 
-    With `labels` (yes, no, maybe) the answer is the label it begins with, or the only one it mentions.
-    Otherwise it is a leading letter ("B", "(B)", "B. text"), a stated one ("the answer is B"), or the only
-    option whose text it holds. Several different candidates are `ambiguous`, no candidate is `none`.
+    A JSON `answer_choice` (protocol mirage) counts first. With `labels` (yes, no, maybe) the answer is the
+    label it begins with, or the only one it mentions. Otherwise it is a leading letter ("B", "(B)", "B.
+    text"), a stated one ("the answer is B"), or the only option whose text it holds. Several different
+    candidates are `ambiguous`, no candidate is `none`.
     """
-    if labels:
+    stated = {LETTERS.index(letter) for letter in _JSON_CHOICE.findall(text)} & set(range(len(options)))
+    if stated:
+        found = stated
+    elif labels:
         found = _mentioned_labels(text, labels)
     else:
         found = _letters(text, len(options)) or _mentioned_options(text, options)
@@ -89,3 +95,32 @@ def parse_entities(text: str, *, types: Sequence[str]) -> tuple[list[tuple[str, 
 def format_entities(entities: Sequence[tuple[str, str]]) -> str:
     """Entities in the answer format that `parse_entities` reads."""
     return "\n".join(f"{name}: {surface}" for name, surface in entities) or "None"
+
+
+def parse_statuses(text: str) -> tuple[list[tuple[str, str]], ParseState]:
+    """(status, medication) pairs of a bulleted list such as `- aspirin (active)` or `- aspirin: active`.
+
+    `ok`: every line is one or `None`; `ambiguous`: some lines are, and those count; `none`: no line is.
+    """
+    pairs: list[tuple[str, str]] = []
+    num_lines = num_understood = 0
+    for line in text.splitlines():
+        line = _BULLET.sub("", line).strip().rstrip(".")
+        if not line:
+            continue
+        num_lines += 1
+        found = _STATUS.match(line)
+        num_understood += found is not None or line.casefold() == "none"
+        if found:
+            pairs.append((found.group(2).lower(), found.group(1).strip(" \"'*")))
+    if not num_understood:
+        return [], "none"
+    return pairs, "ok" if num_understood == num_lines else "ambiguous"
+
+
+def parse_phrase(text: str) -> tuple[str, ParseState]:
+    """The phrase that the first line of an answer names, without quotes; after "refers to" where it says
+    so."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    phrase = re.split(r"\brefers? to\b", line)[-1].strip(" .:\"'“”")
+    return phrase, "ok" if phrase else "none"

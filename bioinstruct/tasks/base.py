@@ -23,6 +23,9 @@ from bioinstruct.statistics import Estimate
 Family = Literal["qa", "nli", "ie", "gen"]
 ParseState = Literal["ok", "ambiguous", "none"]
 
+REASONING_TOKENS = 1024
+"""Room for step-by-step reasoning in front of an answer [C]."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -156,9 +159,15 @@ class Layout:
     """One way in which a split lies on disk."""
 
     files: tuple[str, ...]
-    """Relative to the data root, in the publisher's own file names."""
+    """Relative to the data root, in the publisher's own file names; may hold * for what a release numbers."""
     read: Callable[[Sequence[Path]], list[Example]]
     """Examples of the files, in the same order as `files`. Raises UserError for a malformed record."""
+
+    def paths(self, root: Path) -> list[Path]:
+        """The files below a data root, those of a pattern sorted by name; empty where any is missing."""
+        found = [sorted(root.glob(name)) if "*" in name else [root / name] for name in self.files]
+        complete = all(group and all(path.is_file() for path in group) for group in found)
+        return [path for group in found for path in group] if complete else []
 
 
 @dataclass(frozen=True)
@@ -190,10 +199,15 @@ class Task:
     """(examples, protocol, template of the model) → items."""
     score: Callable[[Sequence[Item], Sequence[Answer]], TaskScore]
     max_new_tokens: int = 256
+    """Longest written answer, in tokens, unless the user or the protocol says otherwise."""
     further_protocols: tuple[str, ...] = ()
     """Names of the protocols it can be rendered in besides."""
     shots_split: str = ""
     """Split that few-shot examples are taken from; "" where there is none."""
+
+    def new_tokens(self, protocol: str) -> int:
+        """Longest written answer under a protocol: one that asks for reasoning first needs more."""
+        return max(self.max_new_tokens, REASONING_TOKENS) if protocol == "mirage" else self.max_new_tokens
 
     def layout(self, root: Path, split: str) -> Layout:
         """The first layout of a split whose files are all there.
@@ -203,7 +217,7 @@ class Task:
         if split not in self.splits:
             raise UserError(f"task {self.name} has no split {split!r}; its splits: {', '.join(self.splits)}")
         for layout in self.splits[split]:
-            if all((root / name).is_file() for name in layout.files):
+            if not layout.files or layout.paths(root):
                 return layout
         wanted = "; or ".join(", ".join(layout.files) for layout in self.splits[split])
         raise PrerequisiteError(
@@ -217,12 +231,11 @@ class Task:
         silence.
         """
         layout = self.layout(root, split)
-        examples = layout.read([root / name for name in layout.files])
-        place = ", ".join(str(root / name) for name in layout.files) or self.name
+        paths = layout.paths(root)
+        place = ", ".join(map(str, paths[:2])) + (", …" if paths[2:] else "") or self.name
+        examples = layout.read(paths)
         if not examples:
-            raise UserError(
-                f"{place} holds no examples for task {self.name}; restore the file. {self.how_to_get}"
-            )
+            raise UserError(f"{place} holds no examples for task {self.name}; restore it. {self.how_to_get}")
         seen: set[str] = set()
         for example in examples:
             if example.id in seen:
@@ -236,7 +249,8 @@ def missing_files(task: Task, root: Path, split: str) -> list[Path]:
     try:
         task.layout(root, split)
     except PrerequisiteError:
-        return [path for name in task.splits[split][0].files if not (path := root / name).is_file()]
+        files = task.splits[split][0].files
+        return [root / name for name in files if "*" in name or not (root / name).is_file()]
     return []
 
 

@@ -24,24 +24,41 @@ from bioinstruct.tasks.base import Answer, Example, Item, ItemStat, ParseState, 
 
 LETTERS = ("A", "B", "C", "D", "E")
 
+WRITTEN_PROTOCOLS = ("alpaca_generate", "mirage")
+"""Protocols whose answer is generated and parsed."""
+
 LETTER_INSTRUCTION = "Answer the following multiple-choice question with the letter of the correct option."
 """[C]"""
 
 ExampleText = Callable[[Example], str]
 
 
+MIRAGE_INSTRUCTION = (
+    "You are a helpful medical expert, and your task is to answer a multi-choice medical question. "
+    "Please first think step-by-step and then choose the answer from the provided options. "
+    "Organize your output in a json formatted as "
+    'Dict{"step_by_step_thinking": Str(explanation), "answer_choice": Str{A/B/C/...}}. '
+    "Your responses will be used for research purposes only, so please have a definite answer."
+)
+
+
+def plain_question(example: Example) -> str:
+    """The question without its options, as lm-evaluation-harness asks ARC."""
+    return f"Question: {example.question}\nAnswer:"
+
+
 @dataclass(frozen=True)
 class ChoicePrompts:
     """How the examples of one task are asked under each protocol."""
 
-    harness: ExampleText
-    """The context of protocol `lm_eval`."""
     instruction: ExampleText
     """The instruction of protocol `alpaca`."""
     input_text: ExampleText
     """The input of protocol `alpaca`; may be empty."""
     scored: Callable[[Example], Sequence[str]] = lambda example: LETTERS[: len(example.options)]
     """What is compared, without the space before it: letters, class labels or option texts."""
+    harness: ExampleText = plain_question
+    """The context of protocol `lm_eval`."""
 
 
 def lettered(options: Sequence[str]) -> str:
@@ -49,12 +66,21 @@ def lettered(options: Sequence[str]) -> str:
     return "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))
 
 
-def lettered_prompts(harness: ExampleText) -> ChoicePrompts:
+def lettered_prompts(harness: ExampleText = plain_question) -> ChoicePrompts:
     """Prompts of a question with lettered options."""
     return ChoicePrompts(
         harness=harness,
         instruction=lambda _: LETTER_INSTRUCTION,
         input_text=lambda example: f"{example.question}\n{lettered(example.options)}",
+    )
+
+
+def mirage_input(example: Example) -> str:
+    """MedRAG's general_cot template."""
+    return (
+        f"Here is the question:\n{example.question}\n\nHere are the potential "
+        f"choices:\n{lettered(example.options)}"
+        "\n\nPlease think step-by-step and generate your output in json:"
     )
 
 
@@ -73,7 +99,11 @@ def render_choice(
         if protocol == "lm_eval":
             context = prompts.harness(example)
         elif protocol == "lm_eval_text":
-            context, scored = f"Question: {example.question}\nAnswer:", example.options
+            context, scored = plain_question(example), example.options
+        elif protocol == "mirage":
+            context = render_prompt(
+                template, instruction=MIRAGE_INSTRUCTION, input_text=mirage_input(example)
+            )
         else:
             instruction, input_text = prompts.instruction(example), prompts.input_text(example)
             context = render_prompt(template, instruction=instruction, input_text=input_text)
@@ -87,7 +117,7 @@ def render_choice(
             reference=prefix + scored[example.target],
             source=example.source,
         )
-        items.append(replace(item, continuations=()) if protocol == "alpaca_generate" else item)
+        items.append(replace(item, continuations=()) if protocol in WRITTEN_PROTOCOLS else item)
     return items
 
 

@@ -15,7 +15,7 @@ from bioinstruct.tasks.base import Example, Layout, Task
 from bioinstruct.tasks.choice import LETTERS, lettered, lettered_prompts, render_choice, score_choice
 
 PROTOCOLS = ("lm_eval", "alpaca")
-FURTHER_PROTOCOLS = ("lm_eval_text", "alpaca_generate")
+FURTHER_PROTOCOLS = ("lm_eval_text", "alpaca_generate", "mirage")
 
 MMLU_SUBJECTS = (
     "anatomy",

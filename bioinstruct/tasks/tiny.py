@@ -38,7 +38,6 @@ TINY_QA = Task(
     render=partial(
         render_choice,
         prompts=ChoicePrompts(
-            harness=lambda example: f"Question: {example.question}\nAnswer:",
             instruction=lambda example: example.question,
             input_text=lambda example: example.source,
             scored=lambda example: example.options,

@@ -190,16 +190,113 @@ class HashBackend:
         self.num_asked += len(pairs)
         return [LogLikelihood(-hash_unit(context, text), 1, False) for context, text in pairs]
 
-    def generate(
-        self, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]
-    ) -> list[Generation]:
+    def generate(self, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
         self.num_asked += len(prompts)
         return [
-            Generation(self.answers.get(prompt, self.default_answer)[:max_new_tokens], len(stop))
-            for prompt in prompts
+            Generation(self.answers.get(prompt, self.default_answer)[:max_new_tokens], len(stop)) for prompt in prompts
         ]
 
 
 def hash_unit(context: str, continuation: str) -> float:
     """A number in [0, 16) that any change of context or continuation moves."""
     return int(hashlib.sha256(f"{context}\x1f{continuation}".encode()).hexdigest()[:8], 16) / 2**28
+
+
+CRAFT_TEXT = "Title\n\nThe gene Bmp4 is small. In mice it binds its receptor. These cells grow, and they divide.\n"
+
+
+def craft_xml(text: str = CRAFT_TEXT) -> str:
+    """A Knowtator file: Bmp4 … it … its is one chain, These cells … they another."""
+    mentions = [("The gene Bmp4", 0), ("it binds", 1), ("its receptor", 2), ("These cells", 3), ("they", 4)]
+    words = {1: "it", 2: "its"}
+    annotations, vertices = "", ""
+    for phrase, number in mentions:
+        start, word = text.index(phrase), words.get(number, phrase)
+        annotations += (
+            f'<annotation id="m{number}"><class id="c" label="Noun Phrase"/>'
+            f'<span end="{start + len(word)}" id="s{number}" start="{start}">{word}</span></annotation>\n'
+        )
+        vertices += f'<vertex annotation="m{number}" id="n{number}"/>\n'
+    edges = [("c1", 0), ("c1", 1), ("c1", 2), ("c2", 3), ("c2", 4)]
+    triples = "".join(
+        f'<triple id="e{number}" object="n{number}" property="Coreferring strings" subject="{chain}"/>\n'
+        for chain, number in edges
+    )
+    document = f'<document>{annotations}<graph-space id="g">{vertices}{triples}</graph-space></document>'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<knowtator-project>\n{document}\n</knowtator-project>\n'
+
+
+BIOASQ_QUESTIONS = {
+    "questions": [
+        {
+            "id": "q1",
+            "type": "yesno",
+            "body": "Is tea a drug?",
+            "exact_answer": "Yes",
+            "snippets": [{"text": "Tea is a drug."}, {"text": "It is hot."}],
+        },
+        {"id": "q2", "type": "yesno", "body": "Is tea cold?", "exact_answer": ["no"], "snippets": []},
+        {"id": "q3", "type": "factoid", "body": "What is tea?", "exact_answer": [["leaf"]], "snippets": []},
+    ]
+}
+
+MEDNLI_RECORDS = [
+    {
+        "pairID": "p1",
+        "sentence1": "He has no fever.",
+        "sentence2": "He is febrile.",
+        "gold_label": "contradiction",
+    },
+    {"pairID": "p2", "sentence1": "He coughs.", "sentence2": "He smokes.", "gold_label": "neutral"},
+]
+
+RQE_XML = """<?xml version="1.0" encoding="UTF-8"?>
+<RQE-med-test>
+<pair pid="1" type="part1" value="true">
+<chq>How do I treat my cold, I have had it for long?</chq>
+<faq>How is a cold treated?</faq>
+</pair>
+<pair pid="2" type="part1" value="false">
+<chq>Is tea safe?</chq>
+<faq>What is coffee?</faq>
+</pair>
+</RQE-med-test>
+"""
+
+STATUS_CSV = """snippet,active_medications,discontinued_medications,neither_medications
+"Takes aspirin and Lasix; stopped warfarin.","['aspirin', 'Lasix']","['warfarin']",[]
+"Allergic to penicillin.",,,penicillin
+"""
+
+COREFERENCE_CSV = """text,pronoun,noun
+"The mass grew and it was removed.",it,"['The mass', 'mass']"
+"""
+
+ICLINIQ = [
+    {"input": "Hello doctor, I cough.", "answer_icliniq": "Drink tea.", "answer_chatgpt": "Hm."},
+    {"input": "Hello doctor, I cough.", "answer_icliniq": "Rest.", "answer_chatgpt": "Hm."},
+]
+
+
+def closed_data_folder(root: Path) -> Path:
+    """A data root that holds fixtures of the closed tasks and of the further open ones."""
+    import openpyxl
+
+    write(root / "bioasq/11B1_golden.json", json.dumps(BIOASQ_QUESTIONS, indent=1))
+    for batch in (2, 3, 4):
+        write(root / f"bioasq/11B{batch}_golden.json", '{"questions": []}')
+    write(root / "mednli/mli_test_v1.jsonl", json_lines(MEDNLI_RECORDS))
+    write(root / "rqe/RQE_Test_302_pairs_AMIA2016.xml", RQE_XML)
+    write(root / "clinical_ie/medication_status_test.csv", STATUS_CSV)
+    write(root / "clinical_ie/coreference_test.csv", COREFERENCE_CSV)
+    write(root / "clinical_ie/columns.yaml", "coreference: {snippet: text, antecedent: noun}\n")
+    write(root / "icliniq/iCliniq.json", json.dumps(ICLINIQ))
+    write(root / "craft/articles/1.txt", CRAFT_TEXT)
+    write(root / "craft/coreference/1.xml", craft_xml())
+    write(root / "mirage/benchmark.json", json.dumps(BENCHMARK, indent=1))
+    workbook = openpyxl.Workbook()
+    for row in (("File", "CHQ", "Summary"), ("1.txt", "SUBJECT: tea\nMESSAGE: is it safe?", "Is tea safe?")):
+        workbook.worksheets[0].append(row)
+    (root / "meqsum").mkdir()
+    workbook.save(root / "meqsum/MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx")
+    return root

@@ -26,9 +26,7 @@ OPTIONS = ("Vitamin A", "Vitamin C", "Vitamin D", "Vitamin D3")
         ("", (-1, "none")),
     ],
 )
-def test_letters_and_option_texts_are_found_or_nothing_is_chosen(
-    text: str, expected: tuple[int, str]
-) -> None:
+def test_letters_and_option_texts_are_found_or_nothing_is_chosen(text: str, expected: tuple[int, str]) -> None:
     assert parse_choice(text, options=OPTIONS) == expected
 
 

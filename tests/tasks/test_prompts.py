@@ -18,8 +18,7 @@ def items(
 def test_medqa_is_asked_as_by_lm_evaluation_harness(tmp_path: Path) -> None:
     item = items(tmp_path, "medqa", "lm_eval")[0]
     assert item.context == (
-        "Question: Which vitamin prevents scurvy?\n"
-        "A. Vitamin A\nB. Vitamin C\nC. Vitamin D\nD. Vitamin K\nAnswer:"
+        "Question: Which vitamin prevents scurvy?\nA. Vitamin A\nB. Vitamin C\nC. Vitamin D\nD. Vitamin K\nAnswer:"
     )
     assert item.continuations == (" A", " B", " C", " D")
     assert item.target == 1
@@ -33,10 +32,7 @@ def test_medmcqa_is_asked_as_by_lm_evaluation_harness(tmp_path: Path) -> None:
 
 def test_pubmedqa_is_asked_as_by_lm_evaluation_harness(tmp_path: Path) -> None:
     item = items(tmp_path, "pubmedqa", "lm_eval")[0]
-    assert (
-        item.context
-        == "Abstract: We gave tea.\n12 people slept.\nQuestion: Does tea number 12 help?\nAnswer:"
-    )
+    assert item.context == "Abstract: We gave tea.\n12 people slept.\nQuestion: Does tea number 12 help?\nAnswer:"
     assert (item.continuations, item.target) == ((" yes", " no", " maybe"), 1)
 
 

@@ -98,9 +98,7 @@ def test_mmlu_is_read_from_its_original_files_too(tmp_path: Path) -> None:
         write(tmp_path / layout_file, '"Is a, b?",1,2,3,4,C\n')
     examples = get_task("mmlu_medical").load(tmp_path, "dev")
     assert len(examples) == 6
-    assert examples[0] == Example(
-        "anatomy-000", "Is a, b?", options=("1", "2", "3", "4"), target=2, group="anatomy"
-    )
+    assert examples[0] == Example("anatomy-000", "Is a, b?", options=("1", "2", "3", "4"), target=2, group="anatomy")
 
 
 @pytest.mark.parametrize(
