@@ -107,9 +107,7 @@ def packed_attention(
     if packing is None:
         out = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=shared)
         return out.transpose(1, 2), None
-    parts = [
-        _attend_group(query, key, value, group=group, scaling=scaling, shared=shared) for group in packing.groups
-    ]
+    parts = [_attend_group(query, key, value, group=group, scaling=scaling, shared=shared) for group in packing.groups]
     return torch.cat(parts).unsqueeze(0), None  # (1, T, H, E)
 
 

@@ -120,9 +120,7 @@ def encode_records(
             continue
         num_cut += len(ids) > max_length_tokens
         encoded.append(
-            EncodedRecord(
-                record.record_id, record.category or UNLABELLED, ids[:max_length_tokens], len(pair.context)
-            )
+            EncodedRecord(record.record_id, record.category or UNLABELLED, ids[:max_length_tokens], len(pair.context))
         )
     return encoded, num_cut, num_dropped
 

@@ -59,9 +59,7 @@ class InstructionDataModule(LightningDataModule):
         world_size: int = 1,
     ) -> None:
         super().__init__()
-        self.dataset = StepDataset(
-            steps[first_step:], corpus, trainer=trainer, rank=rank, world_size=world_size
-        )
+        self.dataset = StepDataset(steps[first_step:], corpus, trainer=trainer, rank=rank, world_size=world_size)
 
     def train_dataloader(self) -> DataLoader[StepBatch]:
         # The plan orders and deals the records; Lightning must neither shuffle nor add a distributed sampler.

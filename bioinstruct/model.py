@@ -11,8 +11,14 @@ from pathlib import Path
 import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from bioinstruct.config import LoraConfig, ModelConfig
@@ -33,7 +39,7 @@ def model_path(model: ModelConfig) -> str:
     if path.is_dir():
         return str(path)
     if path.is_absolute() or model.path.startswith((".", "~")) or model.path.count("/") != 1:
-        raise PrerequisiteError(f"model.path={model.path}: no such folder. Give a folder with config.json, or owner/name")
+        raise PrerequisiteError(f"model.path={model.path}: no such folder. Give one with config.json, or owner/name")
     if model.revision is None:
         raise UserError(f"model.path={model.path} is a Hub repository and model.revision is not set; pin a commit")
     return model.path

@@ -30,7 +30,8 @@ def check_template(template: Template) -> None:
     for key, (text, placeholders) in wanted.items():
         for placeholder in placeholders:
             if text.count(placeholder) != 1:
-                raise UserError(f"{key} must hold {placeholder} exactly once, found {text.count(placeholder)} in {text!r}")
+                found = text.count(placeholder)
+                raise UserError(f"{key} must hold {placeholder} exactly once, found {found} in {text!r}")
 
 
 def render_prompt(template: Template, *, instruction: str, input_text: str = "") -> str:

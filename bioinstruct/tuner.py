@@ -22,7 +22,7 @@ from bioinstruct.batching import MicroBatch, StepBatch, to_device
 from bioinstruct.checkpoints import Checkpoint, pack_optimizer, restore_optimizer
 from bioinstruct.config import LoraConfig, OptimConfig
 from bioinstruct.config.schema import Optimizer, Schedule
-from bioinstruct.errors import PrerequisiteError, UserError
+from bioinstruct.errors import UserError
 from bioinstruct.loss import head_cross_entropy
 from bioinstruct.model import adapter_parameters
 from bioinstruct.randomness import derive_seed
@@ -115,19 +115,13 @@ class LoraTuner(LightningModule):
             {"params": [p for n, p in parameters.items() if "lora_B" not in n], "ratio": 1.0},
             {"params": [p for n, p in parameters.items() if "lora_B" in n], "ratio": self.lora.lr_ratio},
         ]
-        options = {
-            "lr": self.optim.lr,
-            "betas": (self.optim.beta1, self.optim.beta2),
-            "eps": self.optim.epsilon,
-            "weight_decay": self.optim.weight_decay,
-        }
-        if self.optim.name is Optimizer.adamw_8bit:
-            try:
-                from bitsandbytes.optim import AdamW8bit
-            except ImportError as error:
-                raise PrerequisiteError("optim.name=adamw_8bit needs bitsandbytes: pip install bitsandbytes") from error
-            return AdamW8bit(groups, **options)
-        return torch.optim.AdamW(groups, **options)
+        optim = self.optim
+        betas = (optim.beta1, optim.beta2)
+        if optim.name is Optimizer.adamw_8bit:
+            from bitsandbytes.optim import AdamW8bit
+
+            return AdamW8bit(groups, lr=optim.lr, betas=betas, eps=optim.epsilon, weight_decay=optim.weight_decay)
+        return torch.optim.AdamW(groups, lr=optim.lr, betas=betas, eps=optim.epsilon, weight_decay=optim.weight_decay)
 
     def on_fit_start(self) -> None:
         self.model.train()
@@ -154,8 +148,9 @@ class LoraTuner(LightningModule):
         norm = self._finish_gradients()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise UserError(
-                f"loss {loss}, gradient norm {norm} at step {batch.step} (records {', '.join(batch.record_ids[:8])}, …): "
-                "the last checkpoint is kept. Lower optim.lr, or look at these records"
+                f"loss {loss}, gradient norm {norm} at step {batch.step} "
+                f"(records {', '.join(batch.record_ids[:8])}, …): the last checkpoint is kept. "
+                "Lower optim.lr, or look at these records"
             )
         self.optimizers().step()  # type: ignore[union-attr]
         optimizer.zero_grad(set_to_none=True)

@@ -7,6 +7,8 @@ from enum import Enum
 
 from omegaconf import MISSING
 
+from bioinstruct.config.schema import DataConfig
+
 
 class Boundary(Enum):
     """How a pair whose ROUGE-L is exactly the threshold is decided."""
@@ -178,7 +180,9 @@ class CategorizeConfig:
     """bioinstruct-categorize."""
 
     input: str = MISSING
-    """Records to label: a JSON, JSON Lines or Parquet file, or `hub` for the published 25,005."""
+    """Records to label: a JSON, JSON Lines or Parquet file, or the word `hub` for the published 25,005."""
+    hub: DataConfig = field(default_factory=DataConfig)
+    """What input=hub means."""
     name: str | None = None
     """Name of the label file below <output_root>/labels; null takes the input's name and the backend."""
     backend: LabelBackend = LabelBackend.offline

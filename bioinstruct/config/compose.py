@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bioinstruct.categories import canonical, subset_label
+from bioinstruct.config.building import CategorizeConfig, DescribeConfig, GenerateConfig
 from bioinstruct.config.checks import check_config
 from bioinstruct.config.schema import CategoryConfig, CompareConfig, EvaluateConfig, TrainConfig
 from bioinstruct.errors import UserError
@@ -21,6 +23,9 @@ SCHEMAS: dict[str, type] = {
     "train_schema": TrainConfig,
     "evaluate_schema": EvaluateConfig,
     "compare_schema": CompareConfig,
+    "generate_schema": GenerateConfig,
+    "categorize_schema": CategorizeConfig,
+    "describe_schema": DescribeConfig,
 }
 
 
@@ -33,9 +38,15 @@ def register_schemas() -> None:
 
 
 def sweep_folder(sweep_name: str | None, experiment: str | None, sweep: str | None) -> str:
-    """Folder name of a multirun: `sweep_name` if given, else <experiment>-<sweep> of what was chosen."""
+    """Folder name of a multirun: `sweep_name` if given, else <experiment>-<sweep> of what was chosen.
+
+    Hydra resolves it before any code of ours runs and would print a traceback, so a bad name ends the program.
+    """
     chosen = [part for part in (experiment, sweep) if part and part != "null"]
-    return check_name(sweep_name or "-".join(chosen) or "multirun", key="sweep_name")
+    try:
+        return check_name(sweep_name or "-".join(chosen) or "multirun", key="sweep_name")
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def effective_include(category: CategoryConfig) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from bioinstruct.config import TrainConfig, save_config
 from bioinstruct.config.compose import category_label
+from bioinstruct.config.schema import LoggerKind
 from bioinstruct.corpus import Corpus
 from bioinstruct.distributed import Place, process_group
 from bioinstruct.errors import UserError
@@ -32,7 +33,6 @@ from bioinstruct.pipeline.results import (
 )
 from bioinstruct.pipeline.training import train_adapter
 from bioinstruct.runs import RunFolder, lock_run
-from bioinstruct.config.schema import LoggerKind
 from bioinstruct.signals import EXIT_INTERRUPTED
 from bioinstruct.tracking import RunLabels, Tracker, track, write_offline_run
 

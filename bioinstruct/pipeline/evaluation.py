@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
 
-from bioinstruct.config import EvaluateConfig, TaskOptions, TasksConfig, TrainConfig, load_train_config
+from bioinstruct.config import EvaluateConfig, ModelConfig, TaskOptions, TasksConfig, TrainConfig, load_train_config
 from bioinstruct.config.compose import category_label
 from bioinstruct.config.schema import CategoryConfig, OnMissing, TrainerConfig
 from bioinstruct.distributed import choose_device
@@ -86,7 +87,9 @@ def select_tasks(tasks: TasksConfig, *, root: Path) -> list[TaskRun]:
     for line in skipped:
         logger.warning("skipped: %s", line)
     if not chosen:
-        raise PrerequisiteError(f"no task of suite {tasks.name} can be scored below {root}; set BIOINSTRUCT_DATA or data_root")
+        raise PrerequisiteError(
+            f"no task of suite {tasks.name} can be scored below {root}; set BIOINSTRUCT_DATA or data_root"
+        )
     return chosen
 
 
@@ -154,7 +157,7 @@ def evaluate_cell(
     root: Path,
     replay: bool = False,
     overwrite: bool = False,
-    load: Callable[[], Backend] | None = None,
+    shared: SharedBase | None = None,
 ) -> list[Score]:
     """Scores the model of a run on a suite and writes the run's results.json."""
     runs = select_tasks(tasks, root=root)
@@ -164,27 +167,40 @@ def evaluate_cell(
         for run in runs:
             for file in folder.evaluations.glob(f"{run.task.name}-*"):
                 file.unlink()
-    backend = None if replay else LazyBackend(fingerprint, load or (lambda: load_backend(config, folder, trainer)))
+    base = shared or SharedBase()
+    backend = None if replay else LazyBackend(fingerprint, lambda: base.backend(config, folder, trainer))
     scores = score_tasks(
         backend, runs, root=root, template=config.template, folder=folder.evaluations, fingerprint=fingerprint
     )
-    finish_suite(config, folder, suite=suite_key(tasks))
+    finish_suite(folder, suite=suite_key(tasks))
     return scores
 
 
-def load_backend(config: TrainConfig, folder: RunFolder, trainer: TrainerConfig) -> HfBackend:
-    """The model of a run, with its adapter where it is tuned, ready to answer."""
-    tuned = category_label(config.category) != "none"
-    device = choose_device(trainer)
-    base = load_base(config.model, device=device)
-    model = load_adapter(base, folder.adapter) if tuned else base
-    return HfBackend(
-        model,
-        load_tokenizer(config.model),
-        fingerprint=adapter_fingerprint(config, folder, tuned=tuned),
-        max_length_tokens=config.model.context_tokens,
-        batch_tokens=trainer.evaluation_tokens_per_batch,
-    )
+class SharedBase:
+    """Holds one base model, so that the adapters of a sweep are put on it one after the other."""
+
+    def __init__(self) -> None:
+        self._loaded: ModelConfig | None = None
+        self._base: PreTrainedModel | None = None
+        self._adapted: PeftModel | None = None
+
+    def backend(self, config: TrainConfig, folder: RunFolder, trainer: TrainerConfig) -> HfBackend:
+        """The model of a run, with its adapter where it is tuned, ready to answer; ends an earlier backend's use."""
+        if self._adapted is not None:
+            self._base, self._adapted = self._adapted.unload(), None
+        if self._loaded != config.model:
+            self._base = None  # freed before the next one is loaded
+            self._base, self._loaded = load_base(config.model, device=choose_device(trainer)), config.model
+        tuned = category_label(config.category) != "none"
+        if tuned:
+            self._adapted = load_adapter(self._base, folder.adapter)
+        return HfBackend(
+            self._adapted or self._base,
+            load_tokenizer(config.model),
+            fingerprint=adapter_fingerprint(config, folder, tuned=tuned),
+            max_length_tokens=config.model.context_tokens,
+            batch_tokens=trainer.evaluation_tokens_per_batch,
+        )
 
 
 def evaluate_from_config(config: EvaluateConfig) -> list[RunFolder]:
@@ -193,6 +209,7 @@ def evaluate_from_config(config: EvaluateConfig) -> list[RunFolder]:
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     cells = list(_named_cells(config))
+    shared = SharedBase()
     for cell, folder in cells:
         logger.info("evaluating %s on suite %s", folder.run_id, config.tasks.name)
         start_run(cell, folder)
@@ -204,9 +221,8 @@ def evaluate_from_config(config: EvaluateConfig) -> list[RunFolder]:
             root=root,
             replay=config.backend == "replay",
             overwrite=config.overwrite,
-            load=_shared_base(cell, folder, config.trainer) if config.folder else None,
+            shared=shared,
         )
-    _forget_base()
     return [folder for _, folder in cells]
 
 

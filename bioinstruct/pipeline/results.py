@@ -7,8 +7,10 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -52,7 +54,9 @@ def _surroundings() -> dict[str, JsonValue]:
         "git_dirty": dirty,
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu ({torch.get_num_threads()} threads)",
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"cpu, {torch.get_num_threads()} threads",
     }
 
 
@@ -87,7 +91,7 @@ def describe_training(corpus: Corpus) -> dict[str, JsonValue]:
     }
 
 
-def finish_suite(config: TrainConfig, folder: RunFolder, *, suite: str) -> None:
+def finish_suite(folder: RunFolder, *, suite: str) -> None:
     """Writes results.json from all score files of the run, and notes the suite as finished."""
     write_results(folder)
     suites = [*(key for key in finished_suites(folder) if key != suite), suite]
@@ -117,7 +121,8 @@ def results_summary(folder: RunFolder) -> dict[str, float | str]:
         assert isinstance(metrics, dict)
         for name, estimate in metrics.items():
             assert isinstance(estimate, dict)
-            summary[f"eval/{score['family']}/{score['task']}/{score['protocol']}/{name}"] = float(str(estimate["value"]))
+            key = f"eval/{score['family']}/{score['task']}/{score['protocol']}/{name}"
+            summary[key] = float(str(estimate["value"]))
     return summary
 
 
@@ -130,7 +135,7 @@ def flat_config(config: TrainConfig) -> dict[str, JsonValue]:
             for key, inner in value.items():
                 walk(f"{prefix}.{key}" if prefix else str(key), inner)
         else:
-            flat[prefix] = getattr(value, "value", value)  # an Enum's name, else the value itself
+            flat[prefix] = value.value if isinstance(value, Enum) else cast(JsonValue, value)
 
     walk("", asdict(config))
     return flat

@@ -28,7 +28,7 @@ from bioinstruct.corpus import Corpus
 from bioinstruct.curves import append_curve, curve_columns, start_curve
 from bioinstruct.datamodule import InstructionDataModule
 from bioinstruct.distributed import Place, barrier
-from bioinstruct.model import add_lora, adapter_parameters, load_base
+from bioinstruct.model import adapter_parameters, add_lora, load_base
 from bioinstruct.randomness import derive_seed
 from bioinstruct.recompute import checkpoint_layers
 from bioinstruct.runs import RunFolder
@@ -87,7 +87,7 @@ def train_adapter(
         _fit(tuner, data, place)
         stop.disarm()
     else:
-        tuner.progress = Progress(**resume.progress)  # type: ignore[arg-type, union-attr]
+        tuner.progress = Progress(**resume.progress)  # type: ignore[union-attr]
     if tuner.was_interrupted:
         return TrainingResult(False, tuner.progress, len(steps))
     if place.rank == 0:
@@ -156,7 +156,11 @@ def _hooks(
             tracker.log_row(row)
         if is_first:
             logger.info(
-                "step %d  loss %.4f  lr %.2e  %.0f tokens/s", row["step"], row["loss"], row["lr"], row["tokens_per_second"]
+                "step %d  loss %.4f  lr %.2e  %.0f tokens/s",
+                row["step"],
+                row["loss"],
+                row["lr"],
+                row["tokens_per_second"],
             )
 
     def on_checkpoint(checkpoint: Checkpoint) -> None:
