@@ -201,9 +201,7 @@ def include_of(category: str) -> tuple[str, ...]:
     return tuple(category.replace("all", "qa_ie_gen").split("_"))
 
 
-def _cell(
-    fields: Fields, *, state: State, error: str | None, settings: Mapping[str, str], folder: Path | None
-) -> Cell:
+def _cell(fields: Fields, *, state: State, error: str | None, settings: Mapping[str, str], folder: Path | None) -> Cell:
     category = fields.text("category")
     scores = tuple(_score(score, folder=folder) for score in fields.inner_list("scores"))
     return Cell(

@@ -82,9 +82,7 @@ def _analyse_variant(variant: Variant, keys: Sequence[TaskKey]) -> VariantResult
     block = make_block(variant, headline)
     others = [key for key in keys if key not in headline]
     protocols = dict.fromkeys(key.protocol for key in others)
-    other_blocks = [
-        make_block(variant, [key for key in others if key.protocol == name]) for name in protocols
-    ]
+    other_blocks = [make_block(variant, [key for key in others if key.protocol == name]) for name in protocols]
     return VariantResult(
         variant=variant,
         block=block,

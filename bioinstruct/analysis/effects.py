@@ -184,9 +184,7 @@ def factorial_effects(variant: Variant, block: Block) -> list[Effect]:
     effects: list[Effect] = []
     for family, keys in block.families().items():
         for name in layout.factors:
-            effects.append(
-                _effect("main effect", (name,), layout=layout, block=block, family=family, keys=keys)
-            )
+            effects.append(_effect("main effect", (name,), layout=layout, block=block, family=family, keys=keys))
         for pair in combinations(layout.factors, 2):
             effects.append(_effect("synergy", pair, layout=layout, block=block, family=family, keys=keys))
     return effects
@@ -281,8 +279,4 @@ def detectable(estimate: Contrast) -> float:
 
 def typical_detectable(estimates: Mapping[str, Sequence[Contrast]]) -> dict[str, float]:
     """Group → median smallest detectable difference of its contrasts."""
-    return {
-        name: float(np.median([detectable(one) for one in group]))
-        for name, group in estimates.items()
-        if group
-    }
+    return {name: float(np.median([detectable(one) for one in group])) for name, group in estimates.items() if group}

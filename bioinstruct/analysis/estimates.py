@@ -163,9 +163,7 @@ def t_quantile(share: float, df: float) -> float:
 
 def _item_variance(block: Block, used: Weights, *, task: str) -> tuple[float, int, bool]:
     """(variance from the items of one task, n, whether the cells could be paired)."""
-    parts = [
-        (weight, block.outcomes[category, name]) for (category, name), weight in used.items() if name == task
-    ]
+    parts = [(weight, block.outcomes[category, name]) for (category, name), weight in used.items() if name == task]
     num_items = next(key.n for key in block.keys if key.task == task)
     values = [one.values for _, one in parts]
     known = [one for one in values if one is not None]

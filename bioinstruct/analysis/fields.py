@@ -78,6 +78,4 @@ class Fields:
 
     def _wrong(self, key: str, wanted: str) -> UserError:
         found = self.value.get(key)
-        return UserError(
-            f"{self.where}: {key} is {found!r}, expected {wanted}; remove the file and run again"
-        )
+        return UserError(f"{self.where}: {key} is {found!r}, expected {wanted}; remove the file and run again")

@@ -51,9 +51,7 @@ def heatmap(result: VariantResult) -> Figure | None:
     axes.set_yticks(range(len(rows)), rows)
     axes.axvline(num_families - 0.5, color="black", linewidth=1.2)
     axes.set_ylabel("tuned on")
-    axes.set_title(
-        _titled("Gain over the untuned base, by what it was tested on", result), loc="left", fontsize=11
-    )
+    axes.set_title(_titled("Gain over the untuned base, by what it was tested on", result), loc="left", fontsize=11)
     axes.tick_params(length=0)
     axes.set_xticks([x - 0.5 for x in range(1, len(columns))], minor=True)
     axes.set_yticks([y - 0.5 for y in range(1, len(rows))], minor=True)
@@ -93,9 +91,7 @@ def forest(results: Sequence[VariantResult]) -> Figure | None:
     if not shown:
         return None
     families = list(dict.fromkeys(e.family for result in shown for e in result.effects))
-    names = {
-        f: list(dict.fromkeys(e.name for r in shown for e in r.effects if e.family == f)) for f in families
-    }
+    names = {f: list(dict.fromkeys(e.name for r in shown for e in r.effects if e.family == f)) for f in families}
     heights = [len(names[f]) for f in families]
     figure = Figure(
         figsize=(6.8, 1.6 + (0.12 + 0.22 * len(shown)) * sum(heights) + 0.45 * len(families)),
@@ -132,14 +128,10 @@ def _forest_panel(
         one = effect.estimate
         y = names.index(effect.name) + (index - (count - 1) / 2) * 0.7 / count
         axes.plot([100 * one.low, 100 * one.high], [y, y], color=color, linewidth=1.6)
-        axes.plot(
-            [100 * one.value], [y], marker=marker, color=color, markersize=5, label=label, linestyle="none"
-        )
+        axes.plot([100 * one.value], [y], marker=marker, color=color, markersize=5, label=label, linestyle="none")
         if count == 1:
             text = interval_text(one.value, one.low, one.high, sign=True)
-            axes.annotate(
-                text, (100 * one.high, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
-            )
+            axes.annotate(text, (100 * one.high, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)
         label = None
 
 
@@ -170,9 +162,7 @@ def scaling(comparison: Comparison) -> Figure | None:
         axes.grid(color="#DDDDDD", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("points, higher is better")
-    panels[-1].legend(
-        title="tuned on", fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0)
-    )
+    panels[-1].legend(title="tuned on", fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
@@ -203,9 +193,7 @@ def _curve(axes: Axes, found: Sequence[Point], category: str, *, index: int) -> 
         [mean - point[2] for mean, point in zip(means, found, strict=True)],
         [point[3] - mean for mean, point in zip(means, found, strict=True)],
     ]
-    axes.errorbar(
-        records, means, yerr=errors, color=color, marker=marker, capsize=2, linewidth=1.4, label=category
-    )
+    axes.errorbar(records, means, yerr=errors, color=color, marker=marker, capsize=2, linewidth=1.4, label=category)
 
 
 def _base_line(axes: Axes, result: VariantResult, family: str) -> None:

@@ -125,9 +125,7 @@ def variants_of(cells: Sequence[Cell]) -> list[Variant]:
     if not groups:
         return [_variant("", base.design, [], base) for base in bases]
     variants = []
-    for identity, members in sorted(
-        groups.items(), key=lambda group: [_natural(value) for value in group[0]]
-    ):
+    for identity, members in sorted(groups.items(), key=lambda group: [_natural(value) for value in group[0]]):
         label = ", ".join(f"{_short(key)}={value}" for key, value in zip(keys, identity, strict=True))
         base = next((base for base in bases if _same_model(base, members[0])), None)
         variants.append(_variant(label, members[0].design, members, base))

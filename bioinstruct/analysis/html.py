@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -31,7 +32,7 @@ tr.baseline td, tr.baseline th { color: #555; font-weight: normal; font-style: i
 small { color: #555; font-weight: normal; }
 .note { color: #444; font-size: .875rem; margin: .4rem 0 0; }
 figure { margin: 1.2rem 0; overflow-x: auto; }
-figure img { max-width: 100%; min-width: 480px; height: auto; display: block; }
+figure img { max-width: 100%; height: auto; display: block; }
 figcaption { font-size: .875rem; color: #444; }
 @media (max-width: 600px) { body { padding: .6rem; } th, td { padding: .3rem .4rem; } }
 """
@@ -61,8 +62,10 @@ def html_page(comparison: Comparison, *, figures: Sequence[tuple[str, bytes]]) -
 def _figure(caption: str, svg: bytes) -> str:
     """An SVG as an image: its ids cannot clash with another's, and it holds text that scales."""
     data = base64.b64encode(svg).decode()
+    width = re.search(rb'<svg [^>]*?width="(\d+)', svg)
+    readable = f' style="min-width: {width[1].decode()}px"' if width else ""  # a point of type is a pixel or more
     return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
+        f'<figure><img alt="{escape(caption)}"{readable} src="data:image/svg+xml;base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

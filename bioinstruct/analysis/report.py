@@ -50,13 +50,9 @@ def _pictures(comparison: Comparison) -> list[tuple[str, str, Figure]]:
     for index, result in enumerate(comparison.results):
         name = f"heatmap_{index + 1}" if index else "heatmap"
         where = f" ({result.variant.label})" if several and result.variant.label else ""
-        caption = (
-            f"Transfer{where}: gain over the untuned base in points, tuned on (rows) × tested on (columns)"
-        )
+        caption = f"Transfer{where}: gain over the untuned base in points, tuned on (rows) × tested on (columns)"
         made.append((name, caption, heatmap(result)))
-    made.append(
-        ("effects", "Effects of the categories in points with 95 % intervals", forest(comparison.results))
-    )
+    made.append(("effects", "Effects of the categories in points with 95 % intervals", forest(comparison.results)))
     made.append(("scaling", "Scores by number of training records, 95 % intervals", scaling(comparison)))
     return [(name, caption, figure) for name, caption, figure in made if figure is not None]
 

@@ -146,9 +146,7 @@ def _parse_failures(done: Sequence[Cell], keys: Sequence[TaskKey]) -> str:
 def task_table(result: VariantResult, family: str) -> Table:
     """One family task by task in the headline protocol, with the model-free baselines below."""
     block, gains = result.block, result.task_gains
-    return _task_table(
-        result, block.families()[family], block=block, gains=gains, title=f"{family_name(family)} tasks"
-    )
+    return _task_table(result, block.families()[family], block=block, gains=gains, title=f"{family_name(family)} tasks")
 
 
 def other_protocol_table(result: VariantResult, index: int) -> Table:
@@ -193,9 +191,7 @@ def task_score_text(block: Block, cells: Sequence[Cell], *, key: TaskKey) -> str
     """Score with interval: the scorer's own interval for a single run, the pooled one for several seeds."""
     category = cells[0].category
     if len(block.outcomes[category, key.task].means) == 1 and (block.seeds is None or category == "none"):
-        own = [
-            s.estimate for c in cells for s in c.scores if (s.task, s.protocol) == (key.task, key.protocol)
-        ]
+        own = [s.estimate for c in cells for s in c.scores if (s.task, s.protocol) == (key.task, key.protocol)]
         return interval_text(own[0].value, own[0].low, own[0].high)
     mean = contrast(block, cell_weights(category, [key]))
     return interval_text(mean.value, *score_interval(mean))

@@ -64,12 +64,8 @@ def _heat_text(result: VariantResult) -> str:
             row.append(missing_text(cells) if gain is None else _shaded(gain.difference.value, limit))
         rows.append(tuple(row))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    title = (
-        f"Transfer: gain over the untuned base in points; {SHADES[0]} small to {SHADES[-1]} {points(limit)}"
-    )
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    title = f"Transfer: gain over the untuned base in points; {SHADES[0]} small to {SHADES[-1]} {points(limit)}"
     return "\n".join([title, *lines])
 
 

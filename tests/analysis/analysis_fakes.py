@@ -56,11 +56,7 @@ def columns(kind: str, mean: float, *, n: int, seed: int, task: str, cell: str) 
             "predicted": predicted.tolist(),
             "gold": gold.tolist(),
         }
-    value = (
-        (own.random(n) < share).astype(float)
-        if kind == "binary"
-        else np.clip(share + own.normal(0, 0.05, n), 0, 1)
-    )
+    value = (own.random(n) < share).astype(float) if kind == "binary" else np.clip(share + own.normal(0, 0.05, n), 0, 1)
     zeros = [0] * n
     return {"value": value.tolist(), "true_positives": zeros, "predicted": zeros, "gold": zeros}
 
@@ -177,9 +173,7 @@ def write_run(row: dict[str, object], runs_root: Path) -> None:
     (folder / "config.yaml").write_text(config)
 
 
-def write_sweep(
-    rows: Sequence[dict[str, object]], root: Path, *, states: dict[int, str] | None = None
-) -> Path:
+def write_sweep(rows: Sequence[dict[str, object]], root: Path, *, states: dict[int, str] | None = None) -> Path:
     """Writes run folders and cells.json; `states` marks cells (by index) without results."""
     states = states or {}
     cells = []
@@ -187,7 +181,7 @@ def write_sweep(
         state = states.get(index, "done")
         if state == "done":
             write_run(one, root / "train")
-        error = "RuntimeError: CUDA out of memory <b>&\ncell killed" if state == "failed" else None
+        error = "Traceback\nRuntimeError: out of memory <i>&" if state == "failed" else None
         cells.append(
             {
                 "run_id": one["run_id"],

@@ -123,6 +123,18 @@ def test_a_run_scored_a_second_time_on_other_items_still_compares_on_the_common_
     assert all(len(cell.scores) == 8 for cell in found.cells)
 
 
+def test_three_runs_of_which_each_two_share_items_but_not_all_are_refused() -> None:
+    rows = grid_rows((0,), n=40)[:3]
+    both = rows[0]["scores"]
+    other = rows[2]["scores"]
+    assert isinstance(both, list)
+    assert isinstance(other, list)
+    both.append(both[0] | {"protocol_hash": "ffffffffffff"})
+    other[0]["protocol_hash"] = "ffffffffffff"
+    with pytest.raises(UserError, match="allowed: one hash in common"):
+        analyse(cells_from_rows(rows), title="t")
+
+
 def test_of_several_common_item_sets_the_largest_counts() -> None:
     rows = grid_rows((0,), n=40)
     for one, bigger in zip(rows, grid_rows((0,), n=80), strict=True):

@@ -52,9 +52,10 @@ def test_the_seed_variance_is_pooled_over_tuned_cells_and_the_base_has_none() ->
 
 
 def test_item_noise_inside_the_seed_variance_is_counted_once() -> None:
-    # every item flips between the seeds, so the seed means 0.5 and 0.5 differ by nothing but chance
-    cells = block(none=[[0, 0, 0, 0]], qa=[[1, 0, 1, 0], [0, 1, 0, 1]])
-    assert contrast(cells, cell_weights("qa", [KEY])).se < 0.2
+    cells = block(qa=[[1, 1, 1, 0], [0, 1, 0, 0]])
+    # items: means 0.5, 1, 0.5, 0, variance 1/6 over 4 items; seeds: variance 1/8 of means 0.75 and 0.25, of
+    # which the residual mean square 1/6 over 4 items is noise: 1/24 + (1/8 − 1/24) / 2 = 1/12
+    assert contrast(cells, cell_weights("qa", [KEY])).se == pytest.approx((1 / 12) ** 0.5)
 
 
 def test_equal_answers_everywhere_still_leave_an_interval() -> None:

@@ -51,6 +51,7 @@ def test_the_page_stands_alone_and_escapes_what_users_wrote(tmp_path: Path) -> N
     page = (folder / "comparison.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+    assert "out of memory &lt;i&gt;&amp;" in page
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     assert "width=device-width" in page
     assert page.count("<img") == 1  # the heat map; without the failed cell there is no effect to draw
@@ -62,7 +63,7 @@ def test_open_cells_are_shown_with_state_and_error_and_the_rest_is_compared(tmp_
     assert [cell.state for cell in comparison.open_cells] == ["failed", "waiting", "running"]
     text = (folder / "comparison.md").read_text()
     assert "15 cells: 12 done, 1 failed, 1 waiting, 1 running" in text
-    assert "cell killed" in text
+    assert "RuntimeError: out of memory &lt;i&gt;&amp;" in text
     assert "| ie | waiting, running |" in text
     assert "1 of 2" in text
     assert "needs ie" in text
@@ -121,9 +122,7 @@ def test_latex_has_balanced_tables_and_no_bare_specials(tmp_path: Path) -> None:
 
 
 def test_a_scaling_curve_is_drawn_where_several_sizes_exist(tmp_path: Path) -> None:
-    rows = grid_rows((0,), n=40) + [
-        one for one in grid_rows((0,), n=40, records=100) if one["category"] != "none"
-    ]
+    rows = grid_rows((0,), n=40) + [one for one in grid_rows((0,), n=40, records=100) if one["category"] != "none"]
     folder = write_sweep(rows, tmp_path)
     compare(load_sweep(folder, tmp_path / "train"), output=folder, title="t")
     assert (folder / "scaling.svg").is_file()
