@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from bioinstruct.building.prompting import check_prompt
-from bioinstruct.config.building import AnswerFormat, BudgetConfig, FiltersConfig, GenerateConfig, LlmConfig
+from bioinstruct.config.building import (
+    AnswerFormat,
+    BudgetConfig,
+    CategorizeConfig,
+    FiltersConfig,
+    GenerateConfig,
+    LlmConfig,
+)
 from bioinstruct.config.checks import in_range
 from bioinstruct.errors import UserError
 from bioinstruct.runs import check_name
@@ -48,3 +55,15 @@ def check_filters(filters: FiltersConfig) -> None:
     """Raises UserError for limits that nothing, or everything, would pass."""
     in_range("filters.min_words", filters.min_words, low=1, high=filters.max_words)
     in_range("filters.max_rouge_l", filters.max_rouge_l, above=0, high=1)
+
+
+def check_categorize(config: CategorizeConfig) -> None:
+    """Raises UserError for the first value out of range."""
+    if config.name is not None:
+        check_name(config.name, key="name")
+    in_range("limit", config.limit, low=1)
+    check_llm(config.llm)
+    check_budget(config.budget)
+    for placeholder in ("{instruction}", "{input}", "{output}"):
+        if placeholder not in config.instruct.user:
+            raise UserError(f"instruct.user must hold {placeholder}; it begins {config.instruct.user[:60]!r}")

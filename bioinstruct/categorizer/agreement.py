@@ -30,10 +30,7 @@ def measure_agreement(truth: Sequence[str], predicted: Sequence[str]) -> Agreeme
     total = len(truth)
     true_counts, predicted_counts = Counter(truth), Counter(predicted)
     agreed = sum(number for (left, right), number in pairs.items() if left == right)
-    f1 = {
-        name: 2 * pairs[name, name] / max(1, true_counts[name] + predicted_counts[name])
-        for name in CATEGORIES
-    }
+    f1 = {name: 2 * pairs[name, name] / max(1, true_counts[name] + predicted_counts[name]) for name in CATEGORIES}
     chance = sum(true_counts[name] * predicted_counts[name] for name in true_counts) / (total * total)
     observed = agreed / total
     kappa = 1.0 if chance == 1 else (observed - chance) / (1 - chance)

@@ -55,9 +55,7 @@ def shape_features(record: Record) -> list[str]:
 def count_features(record: Record) -> dict[str, Counter[str]]:
     """Counts of the n-grams of every field, each name with its field's prefix."""
     texts = {"instruction": record.instruction, "input": record.input, "output": record.output}
-    return {
-        field: Counter(FIELD_PREFIXES[field] + gram for gram in ngrams(text)) for field, text in texts.items()
-    }
+    return {field: Counter(FIELD_PREFIXES[field] + gram for gram in ngrams(text)) for field, text in texts.items()}
 
 
 def build_vocabulary(records: Iterable[Record], *, min_records: int) -> tuple[list[str], list[float]]:
@@ -74,10 +72,7 @@ def build_vocabulary(records: Iterable[Record], *, min_records: int) -> tuple[li
             found.update(counts.keys())
         found.update(shape_features(record))
     names = sorted(name for name, number in found.items() if number >= min_records)
-    idf = [
-        SHAPE_SCALE if name.startswith("s:") else math.log((1 + total) / (1 + found[name])) + 1
-        for name in names
-    ]
+    idf = [SHAPE_SCALE if name.startswith("s:") else math.log((1 + total) / (1 + found[name])) + 1 for name in names]
     return names, idf
 
 

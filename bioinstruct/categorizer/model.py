@@ -60,9 +60,7 @@ class Categorizer:
         columns = {name: column for column, name in enumerate(self.names)}
         found: dict[str, list[Prediction]] = {target: [] for target in self.models}
         for start in range(0, len(records), BLOCK_RECORDS):
-            rows = SparseRows(
-                [featurise(r, columns, self.idf) for r in records[start : start + BLOCK_RECORDS]]
-            )
+            rows = SparseRows([featurise(r, columns, self.idf) for r in records[start : start + BLOCK_RECORDS]])
             for target, model in self.models.items():
                 probabilities = model.probabilities(rows)
                 best = probabilities.argmax(axis=1)

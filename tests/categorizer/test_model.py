@@ -24,9 +24,7 @@ EXTRACT = make_record(
     input_text="Started metformin and lisinopril.",
     output="metformin, lisinopril",
 )
-WRITE = make_record(
-    "Write a short letter that explains asthma to a child.", output="Dear Tom, your airways " * 20
-)
+WRITE = make_record("Write a short letter that explains asthma to a child.", output="Dear Tom, your airways " * 20)
 
 
 def test_ngrams_are_lower_cased_words_and_their_pairs() -> None:
@@ -53,9 +51,7 @@ def test_sparse_product_equals_the_dense_one_with_an_empty_row() -> None:
 def test_probability_comes_from_the_logit_divided_by_the_temperature() -> None:
     bias = np.array([2 * np.log(3.0), 0, 0, 0], dtype=np.float32)
     model = LinearModel(np.zeros((1, 4), dtype=np.float32), bias, temperature=2.0)
-    assert model.probabilities(SparseRows([([], [])]))[0].tolist() == pytest.approx(
-        [1 / 2, 1 / 6, 1 / 6, 1 / 6]
-    )
+    assert model.probabilities(SparseRows([([], [])]))[0].tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 6, 1 / 6])
 
 
 def test_clear_records_get_their_category_with_a_confidence() -> None:
