@@ -14,9 +14,7 @@ from bioinstruct.errors import UserError
 from tests.building.profiles import FILTERS_FOLDER, load_profile
 
 
-def rejected_by(
-    profile: str, instruction: str, *, output: str = "An answer.", input_text: str = ""
-) -> list[str]:
+def rejected_by(profile: str, instruction: str, *, output: str = "An answer.", input_text: str = "") -> list[str]:
     filters = ItemFilter(load_profile(profile))
     return [rejection.filter for rejection in filters.judge(Item(instruction, input_text, output))]
 
