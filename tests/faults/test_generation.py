@@ -206,9 +206,9 @@ def test_a_batch_that_was_begun_is_collected_and_not_paid_twice(tmp_path: Path, 
     assert (tmp_path / "records.jsonl").read_bytes() == content
 
 
-def start_command(server: FaultServer, output_root: Path) -> subprocess.Popen[str]:
+def start_command(server: FaultServer, output_root: Path, *, num_records: int) -> subprocess.Popen[str]:
     overrides = [
-        "num_records=60",
+        f"num_records={num_records}",
         f"llm.base_url={server.base_url}",
         f"llm.api_key_env={KEY_VARIABLE}",
         "llm.timeout_seconds=0.5",
@@ -233,15 +233,15 @@ def logged_answers(folder: Path) -> list[str]:
     return [row["id"] for row in map(json.loads, lines) if row["event"] == "answer"]
 
 
-def kill_and_resume(tmp_path: Path, *, num_kills: int, seed: int) -> None:
+def kill_and_resume(tmp_path: Path, *, num_kills: int, num_records: int) -> None:
     """Kills the command at random moments after its first request, then lets it finish; checks what it did."""
-    rng = random.Random(seed)
+    rng = random.Random(num_kills)
     state = ServerState(fault_share=0.3, delay_seconds=0.15)
     with FaultServer(state) as server:
         folder = tmp_path / "datasets" / "generated"
         for kill in range(num_kills):
             paid_before, received_before = set(logged_answers(folder)), state.received.copy()
-            process = start_command(server, tmp_path)
+            process = start_command(server, tmp_path, num_records=num_records)
             deadline = time.monotonic() + 30
             while state.received == received_before and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.002)
@@ -250,23 +250,23 @@ def kill_and_resume(tmp_path: Path, *, num_kills: int, seed: int) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert all(state.received[name] == received_before[name] for name in paid_before)
-        process = start_command(server, tmp_path)
+        process = start_command(server, tmp_path, num_records=num_records)
         output = process.communicate(timeout=60)[0]
         assert process.returncode == 0, output
         answers = logged_answers(folder)
         assert len(answers) == len(set(answers))
         assert KEY not in output
     with FaultServer(ServerState()) as calm:
-        reference = start_command(calm, tmp_path / "calm")
+        reference = start_command(calm, tmp_path / "calm", num_records=num_records)
         assert reference.wait() == 0
     expected = tmp_path / "calm" / "datasets" / "generated" / "records.jsonl"
     assert (folder / "records.jsonl").read_bytes() == expected.read_bytes()
 
 
 def test_killed_generation_resumes_without_paying_twice(tmp_path: Path) -> None:
-    kill_and_resume(tmp_path, num_kills=1, seed=0)
+    kill_and_resume(tmp_path, num_kills=1, num_records=60)
 
 
 @pytest.mark.faults
 def test_twenty_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
-    kill_and_resume(tmp_path, num_kills=20, seed=1)
+    kill_and_resume(tmp_path, num_kills=20, num_records=300)
