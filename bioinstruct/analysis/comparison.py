@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bioinstruct.analysis.cells import Cell
-from bioinstruct.analysis.effects import Effect, Gain, family_gains, study_effects, task_gains
+from bioinstruct.analysis.effects import Effect, study_effects
 from bioinstruct.analysis.estimates import Block, make_block
-from bioinstruct.analysis.grid import (
-    TaskKey,
-    Variant,
-    aligned,
-    headline_keys,
-    task_keys,
-    unique_cells,
-    variants_of,
-)
+from bioinstruct.analysis.gains import Gain, family_gains, task_gains
+from bioinstruct.analysis.outcomes import TaskKey, headline_keys, task_keys
+from bioinstruct.analysis.variants import Variant, aligned, unique_cells, variants_of
 from bioinstruct.errors import UserError
 
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from bioinstruct.analysis.grid import Outcome, TaskKey, Variant, outcome
+from bioinstruct.analysis.outcomes import Outcome, TaskKey, outcome
+from bioinstruct.analysis.variants import Variant
 
 CONFIDENCE = 0.95
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from bioinstruct.analysis.comparison import Comparison, VariantResult
 from bioinstruct.analysis.estimates import cell_weights, contrast, score_interval
 from bioinstruct.analysis.numbers import interval_text, points
-from bioinstruct.analysis.tables import family_name, missing_text
+from bioinstruct.analysis.tables import family_name, missing_text, row_name, with_variant
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito 2008: told apart under the common colour-vision deficiencies."""
@@ -24,17 +24,17 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DIVERGING = LinearSegmentedColormap.from_list("loss_gain", ["#D55E00", "#F7F7F7", "#0072B2"], bad="#E4E4E4")
 
 
-def heatmap(result: VariantResult) -> Figure | None:
+def heatmap(results: Sequence[VariantResult]) -> Figure | None:
     """Transfer heat map: gain over the untuned base, tuned on × tested on; None without a single gain."""
-    if not result.family_gains:
+    rows = [(one, name) for one in results if one.family_gains for name in one.variant.categories if name != "none"]
+    if not rows:
         return None
-    columns: list[tuple[str, str, str | None]] = [(family_name(f), f, None) for f in result.block.families()]
-    columns += [(key.task, key.family, key.task) for key in result.block.keys]
-    rows = [category for category in result.variant.categories if category != "none"]
-    num_families = len(result.block.families())
+    families = list(results[0].block.families())
+    columns: list[tuple[str, str, str | None]] = [(family_name(family), family, None) for family in families]
+    columns += [(key.task, key.family, key.task) for key in results[0].block.keys]
     figure = Figure(figsize=(2.6 + 1.05 * len(columns), 2.2 + 0.46 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    gains = [[_gain(result, row, family, task) for _, family, task in columns] for row in rows]
+    gains = [[_gain(result, name, family, task) for _, family, task in columns] for result, name in rows]
     known = [abs(value) for line in gains for value in line if value is not None]
     limit = max([*known, 0.01]) * 100
     image = axes.imshow(
@@ -43,24 +43,29 @@ def heatmap(result: VariantResult) -> Figure | None:
         norm=TwoSlopeNorm(0, -limit, limit),
         aspect="auto",
     )
-    for y, line in enumerate(gains):
-        for x, value in enumerate(line):
-            _label(axes, x, y, value=value, limit=limit, missing=missing_text(result.variant.cells[rows[y]]))
-    axes.set_xticks(range(len(columns)), [name for name, _, _ in columns], rotation=35, ha="left")
-    axes.xaxis.tick_top()
-    axes.set_yticks(range(len(rows)), rows)
-    axes.axvline(num_families - 0.5, color="black", linewidth=1.2)
-    axes.set_ylabel("tuned on")
-    axes.set_title(_titled("Gain over the untuned base, by what it was tested on", result), loc="left", fontsize=11)
-    axes.tick_params(length=0)
-    axes.set_xticks([x - 0.5 for x in range(1, len(columns))], minor=True)
-    axes.set_yticks([y - 0.5 for y in range(1, len(rows))], minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
-    axes.spines[:].set_visible(False)
+    for y, (result, name) in enumerate(rows):
+        for x, value in enumerate(gains[y]):
+            _label(axes, x, y, value=value, limit=limit, missing=missing_text(result.variant.cells[name]))
+    axes.set_yticks(range(len(rows)), [row_name(result, name) if len(results) > 1 else name for result, name in rows])
+    _frame(axes, [name for name, _, _ in columns], num_rows=len(rows), num_families=len(families))
+    title = "Gain over the untuned base, by what it was tested on"
+    axes.set_title(with_variant(title, results[0]) if len(results) == 1 else title, loc="left", fontsize=11)
     bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=30)
     bar.set_label("points (blue: better, orange: worse)")
     return figure
+
+
+def _frame(axes: Axes, columns: Sequence[str], *, num_rows: int, num_families: int) -> None:
+    """Names on top, white lines between cells, a black one between families and tasks."""
+    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="left")
+    axes.xaxis.tick_top()
+    axes.axvline(num_families - 0.5, color="black", linewidth=1.2)
+    axes.set_ylabel("tuned on")
+    axes.set_xticks([x - 0.5 for x in range(1, len(columns))], minor=True)
+    axes.set_yticks([y - 0.5 for y in range(1, num_rows)], minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
 
 
 def _gain(result: VariantResult, category: str, family: str, task: str | None) -> float | None:
@@ -203,10 +208,6 @@ def _base_line(axes: Axes, result: VariantResult, family: str) -> None:
         low, high = score_interval(mean)
         axes.axhline(100 * mean.value, color="#555555", linestyle="--", linewidth=1, label="none")
         axes.axhspan(100 * low, 100 * high, color="#BBBBBB", alpha=0.3, linewidth=0)
-
-
-def _titled(title: str, result: VariantResult) -> str:
-    return f"{title}\n{result.variant.label}" if result.variant.label else title
 
 
 def png_bytes(figure: Figure) -> bytes:

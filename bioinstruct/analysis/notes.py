@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from bioinstruct.analysis.comparison import Comparison
-from bioinstruct.analysis.grid import HEADLINE_PROTOCOL
+from bioinstruct.analysis.outcomes import HEADLINE_PROTOCOL
 
 UNITS = (
     "Scores are in points from 0 to 100, higher is better; gains are differences in points. Brackets hold "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from bioinstruct.analysis.effects import Ratio
 from bioinstruct.analysis.estimates import Contrast
+from bioinstruct.analysis.gains import Ratio
 
 DASH = "–"
 

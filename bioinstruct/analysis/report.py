@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bioinstruct.analysis.cells import Cell
-from bioinstruct.analysis.comparison import Comparison, analyse
+from bioinstruct.analysis.comparison import Comparison, VariantResult, analyse
 from bioinstruct.runs import write_atomic
 
 if TYPE_CHECKING:
@@ -44,17 +44,23 @@ def compare(cells: Sequence[Cell], *, output: Path, title: str) -> Comparison:
 def _pictures(comparison: Comparison) -> list[tuple[str, str, Figure]]:
     """(file name without ending, caption, figure) of what there is to show."""
     from bioinstruct.analysis.figures import forest, heatmap, scaling
+    from bioinstruct.analysis.tables import with_variant
 
-    several = len(comparison.results) > 1
     made: list[tuple[str, str, Figure | None]] = []
-    for index, result in enumerate(comparison.results):
+    for index, results in enumerate(_heatmap_groups(comparison.results)):
         name = f"heatmap_{index + 1}" if index else "heatmap"
-        where = f" ({result.variant.label})" if several and result.variant.label else ""
-        caption = f"Transfer{where}: gain over the untuned base in points, tuned on (rows) × tested on (columns)"
-        made.append((name, caption, heatmap(result)))
+        title = with_variant("Transfer", results[0]) if len(results) == 1 else "Transfer"
+        caption = f"{title}: gain over the untuned base in points, tuned on (rows) × tested on (columns)"
+        made.append((name, caption, heatmap(results)))
     made.append(("effects", "Effects of the categories in points with 95 % intervals", forest(comparison.results)))
     made.append(("scaling", "Scores by number of training records, 95 % intervals", scaling(comparison)))
     return [(name, caption, figure) for name, caption, figure in made if figure is not None]
+
+
+def _heatmap_groups(results: Sequence[VariantResult]) -> list[list[VariantResult]]:
+    """One picture per grid; variants of few categories (model size, LoRA rank, …) share one."""
+    largest = max((len(result.variant.categories) for result in results), default=0)
+    return [[result] for result in results] if largest > 4 else [list(results)] if results else []
 
 
 def _write_picture(stem: Path, figure: Figure) -> bytes:

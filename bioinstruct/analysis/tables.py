@@ -9,10 +9,11 @@ import numpy as np
 
 from bioinstruct.analysis.cells import Cell
 from bioinstruct.analysis.comparison import Comparison, VariantResult
-from bioinstruct.analysis.effects import Gain, detectable, typical_detectable
+from bioinstruct.analysis.effects import detectable, typical_detectable
 from bioinstruct.analysis.estimates import Block, cell_weights, contrast, score_interval
-from bioinstruct.analysis.grid import TaskKey
+from bioinstruct.analysis.gains import Gain
 from bioinstruct.analysis.numbers import DASH, gain_text, interval_text, p_text, points, relative_text, share
+from bioinstruct.analysis.outcomes import TaskKey
 
 
 @dataclass(frozen=True)
@@ -33,31 +34,37 @@ def with_variant(title: str, result: VariantResult) -> str:
     return f"{title} ({result.variant.label})" if result.variant.label else title
 
 
-def summary_table(result: VariantResult, *, stacked: bool = True) -> Table:
+def summary_table(comparison: Comparison, *, stacked: bool = True) -> Table:
     """Categories × families: mean over tasks with interval, below it the gain over the untuned base.
 
     `stacked=False`, for terminals, puts both gains on one line and leaves the relative one's interval out.
     """
-    families = result.block.families()
+    families = {family: keys for result in comparison.results for family, keys in result.block.families().items()}
     header = ("tuned on", *(f"{family_name(f)}\n{_tasks(keys)}" for f, keys in families.items()))
     rows = []
-    for category in result.variant.categories:
-        row = [category]
-        for family, keys in families.items():
-            gain = result.family_gain(category, family)
-            lines = [_family_score(result, category, keys=keys)]
-            if gain is not None:
-                ratio = relative_text(gain.relative)
-                ratio = ratio if stacked else ratio.split(" [")[0]
-                gained = gain_text(gain.difference)
-                lines += [gained, ratio] if stacked else [f"{gained} ({ratio})"]
-            row.append("\n".join(lines))
-        rows.append(tuple(row))
+    for result in comparison.results:
+        for category in result.variant.categories:
+            scores = (_summary_cell(result, category, family=f, stacked=stacked) for f in families)
+            rows.append((row_name(result, category), *scores))
     notes = (
         "First line: mean over the family's tasks, in points (0–100, higher is better), 95 % interval in "
         "brackets. Below it: gain over the untuned base, in points and relative to the base.",
     )
-    return Table(with_variant("Which subset helps which family", result), header, tuple(rows), notes)
+    return Table("Which subset helps which family", header, tuple(rows), notes)
+
+
+def row_name(result: VariantResult, category: str) -> str:
+    """The category, below it what sets its variant apart."""
+    return f"{category}\n{result.variant.label}" if result.variant.label else category
+
+
+def _summary_cell(result: VariantResult, category: str, *, family: str, stacked: bool) -> str:
+    gain = result.family_gain(category, family)
+    score = _family_score(result, category, keys=result.block.families()[family])
+    if gain is None:
+        return score
+    gained, ratio = gain_text(gain.difference), relative_text(gain.relative)
+    return "\n".join([score, gained, ratio] if stacked else [score, f"{gained} ({ratio.split(' [')[0]})"])
 
 
 def _tasks(keys: Sequence[TaskKey]) -> str:
@@ -198,23 +205,29 @@ def task_score_text(block: Block, cells: Sequence[Cell], *, key: TaskKey) -> str
 
 
 def effect_table(result: VariantResult) -> Table:
-    """Main effects and synergies (or contrasts between mixes) with interval, p and what could be resolved."""
+    """Main effects and synergies (or contrasts between mixes) with interval, p and what could be resolved.
+
+    Effects that cannot be estimated share one row per reason.
+    """
     header = ("effect", "tested on", "points [95 %]", "p (Holm)", "smallest detectable", "kind")
-    rows: tuple[tuple[str, ...], ...] = tuple(
+    rows = [
         (
             effect.name,
             family_name(effect.family),
-            gain_text(effect.estimate) if effect.estimate else effect.missing,
+            gain_text(effect.estimate),
             p_text(effect.p_holm),
-            points(detectable(effect.estimate)) if effect.estimate else DASH,
+            points(detectable(effect.estimate)),
             effect.kind,
         )
         for effect in result.effects
-    )
-    if all(effect.estimate is None for effect in result.effects):
-        missing = ", ".join(dict.fromkeys(effect.missing for effect in result.effects))
-        rows = (("all", "all", missing, DASH, DASH, DASH),)
-    return Table(with_variant("Effects of the categories", result), header, rows, (effect_note(result),))
+        if effect.estimate is not None
+    ]
+    for missing in dict.fromkeys(effect.missing for effect in result.effects if effect.estimate is None):
+        lost = [effect for effect in result.effects if effect.missing == missing]
+        names = ", ".join(dict.fromkeys(effect.name for effect in lost))
+        families = ", ".join(dict.fromkeys(family_name(effect.family) for effect in lost))
+        rows.append((names, families, missing, DASH, DASH, lost[0].kind))
+    return Table(with_variant("Effects of the categories", result), header, tuple(rows), (effect_note(result),))
 
 
 def effect_note(result: VariantResult) -> str:
@@ -225,10 +238,10 @@ def effect_note(result: VariantResult) -> str:
             "of another. Differences between mixes only; main effects do not exist here."
         )
     return (
-        "Main effect of A: mean over the subsets of the other categories of (with A) − (without A). "
-        "Synergy A × B: what the pair brings beyond the sum of A alone and B alone. Own − other families: "
-        "whether a category helps its own family more than the others. In points, higher is better. "
-        "Smallest detectable: found with 80 % power by a two-sided 5 % test, before Holm's correction."
+        "Main effect of A: mean over the subsets of the other categories of (with A) − (without A). Synergy A × B: "
+        "what the pair brings beyond the sum of A alone and B alone. Added last: what a category adds to all others. "
+        "Own − other families: whether a category helps its own family more than the others. In points, higher is "
+        "better. Smallest detectable: found with 80 % power by a two-sided 5 % test, before Holm's correction."
     )
 
 
@@ -282,10 +295,9 @@ def run_table(comparison: Comparison) -> Table:
 
 def all_tables(comparison: Comparison) -> list[Table]:
     """The tables of the report in reading order."""
-    tables = []
+    tables = [summary_table(comparison)]
     for result in comparison.results:
         families = list(result.block.families())
-        tables.append(summary_table(result))
         if result.effects:
             tables.append(effect_table(result))
         for family in families:

@@ -9,17 +9,17 @@ from bioinstruct.analysis.cells import Cell
 from bioinstruct.analysis.comparison import Comparison, VariantResult
 from bioinstruct.analysis.notes import status_line
 from bioinstruct.analysis.numbers import DASH, points
-from bioinstruct.analysis.tables import Table, family_name, last_line, missing_text, summary_table
+from bioinstruct.analysis.tables import Table, family_name, last_line, missing_text, row_name, summary_table
 
 SHADES = "░▒▓█"
 BLOCK_WIDTH = 4
 
 
 def terminal_summary(comparison: Comparison) -> str:
-    """Per variant scores and gains with intervals and the heat map as text; open cells; the report's path."""
+    """Scores and gains with intervals, the heat map as text, open cells, the report's path."""
     parts = [comparison.title, fill(status_line(comparison), width=100)]
-    for result in comparison.results:
-        parts += [_plain_table(summary_table(result, stacked=False)), _heat_text(result)]
+    parts.append(_plain_table(summary_table(comparison, stacked=False)))
+    parts.append(_heat_text(comparison.results))
     parts.append("\n".join(_open_line(cell) for cell in comparison.open_cells))
     if comparison.report:
         parts.append(f"Report: {comparison.report}")
@@ -48,25 +48,24 @@ def _plain_row(row: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def _heat_text(result: VariantResult) -> str:
+def _heat_text(results: Sequence[VariantResult]) -> str:
     """Tuned on × tested on: gain in points with a bar of shades, + better, − worse."""
-    if not result.family_gains:
+    shown = [result for result in results if result.family_gains]
+    if not shown:
         return ""
-    families = list(result.block.families())
-    limit = max(*(abs(gain.difference.value) for gain in result.family_gains), 0.01)
+    families = list(shown[0].block.families())
+    limit = max(*(abs(gain.difference.value) for result in shown for gain in result.family_gains), 0.01)
     rows = [("tuned on", *(f"tested on {family_name(family)}" for family in families))]
-    for category, cells in result.variant.cells.items():
-        if category == "none":
-            continue
-        row = [category]
-        for family in families:
-            gain = result.family_gain(category, family)
-            row.append(missing_text(cells) if gain is None else _shaded(gain.difference.value, limit))
-        rows.append(tuple(row))
+    for result in shown:
+        for category, cells in result.variant.cells.items():
+            if category != "none":
+                gains = [result.family_gain(category, family) for family in families]
+                texts = [_shaded(gain.difference.value, limit) if gain else missing_text(cells) for gain in gains]
+                rows.append((row_name(result, category).replace("\n", "  "), *texts))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    title = f"Transfer: gain over the untuned base in points; {SHADES[0]} small to {SHADES[-1]} {points(limit)}"
-    return "\n".join([title, *lines])
+    scale = f"{SHADES[0]} small to {SHADES[-1]} {points(limit)}"
+    return "\n".join([f"Transfer: gain over the untuned base in points, {scale}", *lines])
 
 
 def _shaded(value: float, limit: float) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import norm
 
 from bioinstruct.analysis.cells import Items
-from bioinstruct.analysis.effects import Layout, factorial_weights, relative_gain
+from bioinstruct.analysis.effects import Layout, factorial_weights
 from bioinstruct.analysis.estimates import (
     Block,
     cell_weights,
@@ -26,7 +26,8 @@ from bioinstruct.analysis.estimates import (
     pool_seeds,
     score_interval,
 )
-from bioinstruct.analysis.grid import Outcome, TaskKey, item_values
+from bioinstruct.analysis.gains import relative_gain
+from bioinstruct.analysis.outcomes import Outcome, TaskKey, item_values
 from bioinstruct.categories import FACTORS, subset_label
 
 SEED = 20240701
@@ -68,11 +69,7 @@ WORLDS = (
 
 def latent_level(subset: Sequence[str]) -> float:
     """The planted level of a cell: QA helps most, QA and IE more than the sum of both."""
-    return (
-        -0.4
-        + sum({"qa": 0.8, "ie": 0.2, "gen": -0.1}[name] for name in subset)
-        + 0.3 * ({"qa", "ie"} <= {*subset})
-    )
+    return -0.4 + sum({"qa": 0.8, "ie": 0.2, "gen": -0.1}[name] for name in subset) + 0.3 * ({"qa", "ie"} <= {*subset})
 
 
 def seed_sd(world: World, subset: Sequence[str]) -> float:
@@ -100,9 +97,7 @@ def truth(world: World, subset: Sequence[str], offsets: np.ndarray | None) -> fl
     return float((values * NODE_WEIGHTS).sum() / NODE_WEIGHTS.sum())
 
 
-def draw_task(
-    world: World, rng: np.random.Generator, offsets: Mapping[str, np.ndarray]
-) -> dict[str, Outcome]:
+def draw_task(world: World, rng: np.random.Generator, offsets: Mapping[str, np.ndarray]) -> dict[str, Outcome]:
     """One task of one grid: category → outcome. Extraction items hold 1 + Poisson(2) gold entities."""
     n = world.num_items
     difficulty = rng.normal(0, ITEM_SD, n)
@@ -165,21 +160,15 @@ def simulate(world: World, num_grids: int, *, seed: int = SEED) -> dict[str, tup
 
 def draw_grid(world: World, rng: np.random.Generator) -> tuple[Block, dict[str, float]]:
     """One simulated grid, and the planted score of each category."""
-    offsets = {
-        subset_label(s): rng.normal(0, 1, world.num_seeds if s else 1) * seed_sd(world, s) for s in SUBSETS
-    }
+    offsets = {subset_label(s): rng.normal(0, 1, world.num_seeds if s else 1) * seed_sd(world, s) for s in SUBSETS}
     drawn = {task: draw_task(world, rng, offsets) for task in TASKS}
     outcomes = {(name, task): one for task, by_name in drawn.items() for name, one in by_name.items()}
     single = world.num_seeds == 1
-    planted = {
-        subset_label(s): truth(world, s, offsets[subset_label(s)] if single else None) for s in SUBSETS
-    }
+    planted = {subset_label(s): truth(world, s, offsets[subset_label(s)] if single else None) for s in SUBSETS}
     return Block(KEYS, outcomes, pool_seeds(outcomes, TASKS)), planted
 
 
-def _held(
-    block: Block, unpooled: Block, weights: Mapping[str, float], value: float
-) -> tuple[bool, bool, float]:
+def _held(block: Block, unpooled: Block, weights: Mapping[str, float], value: float) -> tuple[bool, bool, float]:
     if len(weights) == 1:
         mean = contrast(block, cell_weights(next(iter(weights)), KEYS))
         low, high = score_interval(mean)
@@ -213,9 +202,7 @@ def main() -> None:
         for name, (coverage, items_only, bias) in simulate(world, num_grids).items():
             shares = f"{100 * coverage:.1f} | {100 * items_only:.1f}"
             print(f"| {world.name} | {name} | {shares} | {bias:+.2f} |", flush=True)
-    print(
-        f"\nPercentile bootstrap over three seeds: {100 * seed_bootstrap_coverage(3, 20 * num_grids):.1f} %"
-    )
+    print(f"\nPercentile bootstrap over three seeds: {100 * seed_bootstrap_coverage(3, 20 * num_grids):.1f} %")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bioinstruct.analysis.cells import Items
-from bioinstruct.analysis.grid import item_values
+from bioinstruct.analysis.outcomes import item_values
 from bioinstruct.statistics import bootstrap_mean, standard_error, wilson_interval
 
 SUBSETS: tuple[tuple[str, ...], ...] = tuple(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bioinstruct.analysis.cells import cells_from_rows, load_runs, load_sweep
 from bioinstruct.analysis.comparison import analyse
 from bioinstruct.analysis.frame import comparison_frame
-from bioinstruct.analysis.grid import headline_keys, task_keys, variants_of
+from bioinstruct.analysis.outcomes import headline_keys, task_keys
+from bioinstruct.analysis.reading import cells_from_rows, load_runs, load_sweep
+from bioinstruct.analysis.variants import variants_of
 from bioinstruct.errors import PrerequisiteError, UserError
 from tests.analysis.analysis_fakes import grid_rows, row, write_run, write_sweep
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from bioinstruct.analysis.cells import cells_from_rows
 from bioinstruct.analysis.comparison import VariantResult, analyse
 from bioinstruct.analysis.effects import Layout, detectable, factorial_weights, layout_of
+from bioinstruct.analysis.reading import cells_from_rows
 from tests.analysis.analysis_fakes import SUBSETS, TASKS, grid_rows, label, row
 
 FACTORS = ("qa", "ie", "gen")
@@ -43,9 +43,27 @@ def test_planted_effects_are_found_and_absent_ones_are_not() -> None:
 def test_a_missing_cell_leaves_effects_open_and_says_which_cell() -> None:
     rows = [one for one in grid_rows((0,)) if one["category"] != "qa_ie"]
     found = results(rows)[0]
-    assert {e.estimate for e in found.effects} == {None}
-    assert {e.missing for e in found.effects} == {"needs qa_ie"}
+    factorial = [e for e in found.effects if e.kind != "added last"]
+    assert {e.estimate for e in factorial} == {None}
+    assert {e.missing for e in factorial} == {"needs qa_ie"}
     assert len({gain.category for gain in found.family_gains}) == 6
+
+
+def test_leaving_one_category_out_shows_what_it_adds_to_the_others() -> None:
+    kept = {"none", "all", "qa_ie", "qa_gen", "ie_gen"}
+    rows = [one for one in grid_rows((0, 1)) if one["category"] in kept]
+    found = {(e.name, e.family): e for e in results(rows)[0].effects if e.kind == "added last"}
+    assert {name for name, _ in found} == {"all − ie_gen", "all − qa_gen", "all − qa_ie"}
+    added = found["all − ie_gen", "qa"].estimate
+    assert added is not None
+    assert added.low > 0.05
+
+
+def test_one_tuned_cell_has_gains_and_no_effects() -> None:
+    rows = [one for one in grid_rows((0,)) if one["category"] in ("none", "all")]
+    found = results(rows)[0]
+    assert found.effects == ()
+    assert len(found.family_gains) == 4
 
 
 def test_a_fixed_total_design_has_contrasts_between_mixes_and_no_main_effects() -> None:

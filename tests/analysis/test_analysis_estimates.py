@@ -10,7 +10,7 @@ import pytest
 
 from bioinstruct.analysis.cells import Items
 from bioinstruct.analysis.estimates import Block, cell_weights, combine, contrast, pool_seeds, score_interval
-from bioinstruct.analysis.grid import Outcome, TaskKey, item_values
+from bioinstruct.analysis.outcomes import Outcome, TaskKey, item_values
 from bioinstruct.statistics import wilson_interval
 
 KEY = TaskKey("t", "qa", "alpaca", "h", "test", "accuracy", 4, ())

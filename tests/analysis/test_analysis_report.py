@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bioinstruct.analysis.cells import cells_from_rows, load_sweep
 from bioinstruct.analysis.comparison import analyse
-from bioinstruct.analysis.effects import Ratio
+from bioinstruct.analysis.gains import Ratio
 from bioinstruct.analysis.numbers import interval_text, p_text, points, relative_text
+from bioinstruct.analysis.reading import cells_from_rows, load_sweep
 from bioinstruct.analysis.report import compare
 from bioinstruct.analysis.terminal import terminal_summary
 from bioinstruct.errors import UserError
@@ -54,7 +54,7 @@ def test_the_page_stands_alone_and_escapes_what_users_wrote(tmp_path: Path) -> N
     assert "out of memory &lt;i&gt;&amp;" in page
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     assert "width=device-width" in page
-    assert page.count("<img") == 1  # the heat map; without the failed cell there is no effect to draw
+    assert page.count("<img") == 2  # heat map and effects
 
 
 def test_open_cells_are_shown_with_state_and_error_and_the_rest_is_compared(tmp_path: Path) -> None:
