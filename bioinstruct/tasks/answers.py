@@ -58,14 +58,8 @@ def _mentioned_options(text: str, options: Sequence[str]) -> set[int]:
     count."""
     folded = " ".join(text.casefold().split())
     wanted = [" ".join(option.casefold().split()).rstrip(".") for option in options]
-    held = {
-        k
-        for k, option in enumerate(wanted)
-        if option and re.search(rf"(?<!\w){re.escape(option)}(?!\w)", folded)
-    }
-    return {
-        k for k in held if not any(k != j and wanted[k] in wanted[j] and wanted[k] != wanted[j] for j in held)
-    }
+    held = {k for k, option in enumerate(wanted) if option and re.search(rf"(?<!\w){re.escape(option)}(?!\w)", folded)}
+    return {k for k in held if not any(k != j and wanted[k] in wanted[j] and wanted[k] != wanted[j] for j in held)}
 
 
 def parse_entities(text: str, *, types: Sequence[str]) -> tuple[list[tuple[str, str]], ParseState]:

@@ -83,9 +83,7 @@ class Backend(Protocol):
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[LogLikelihood]:
         """Log-likelihoods of (context, continuation) pairs, in order; equal contexts stand side by side."""
 
-    def generate(
-        self, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]
-    ) -> list[Generation]:
+    def generate(self, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
         """Greedy continuations of the prompts, in order, cut before the first text of `stop`."""
 
 
@@ -220,9 +218,7 @@ class Task:
             if not layout.files or layout.paths(root):
                 return layout
         wanted = "; or ".join(", ".join(layout.files) for layout in self.splits[split])
-        raise PrerequisiteError(
-            f"task {self.name}, split {split}: not below {root}: {wanted}. {self.how_to_get}"
-        )
+        raise PrerequisiteError(f"task {self.name}, split {split}: not below {root}: {wanted}. {self.how_to_get}")
 
     def load(self, root: Path, split: str) -> list[Example]:
         """The checked examples of a split, in file order.

@@ -50,9 +50,7 @@ def _yesno_example(question: reading.Row, *, place: str) -> Example:
     if label not in LABELS:
         raise UserError(f"{place}: exact_answer is {question.get('exact_answer')!r}; allowed: yes, no")
     snippets = reading.list_field(question, "snippets", place=place) if "snippets" in question else []
-    texts = [
-        reading.text_field(snippet, "text", place=place) for snippet in snippets if isinstance(snippet, dict)
-    ]
+    texts = [reading.text_field(snippet, "text", place=place) for snippet in snippets if isinstance(snippet, dict)]
     return Example(
         id=reading.text_field(question, "id", place=place),
         question=reading.text_field(question, "body", place=place),
@@ -107,8 +105,7 @@ def _mirage_task(name: str, *, dataset: str) -> Task:
         further_protocols=("mirage", "alpaca_generate"),
         splits={"test": (Layout((BENCHMARK,), partial(read_mirage, dataset=dataset)),)},
         how_to_get=(
-            "Free: benchmark.json of https://github.com/Teddy-XiongGZ/MIRAGE goes into mirage/ below the "
-            "data root"
+            "Free: benchmark.json of https://github.com/Teddy-XiongGZ/MIRAGE goes into mirage/ below the data root"
         ),
         render=partial(render_choice, prompts=lettered_prompts()),
         score=score_choice,

@@ -101,9 +101,7 @@ def render_choice(
         elif protocol == "lm_eval_text":
             context, scored = plain_question(example), example.options
         elif protocol == "mirage":
-            context = render_prompt(
-                template, instruction=MIRAGE_INSTRUCTION, input_text=mirage_input(example)
-            )
+            context = render_prompt(template, instruction=MIRAGE_INSTRUCTION, input_text=mirage_input(example))
         else:
             instruction, input_text = prompts.instruction(example), prompts.input_text(example)
             context = render_prompt(template, instruction=instruction, input_text=input_text)
@@ -121,9 +119,7 @@ def render_choice(
     return items
 
 
-def score_choice(
-    items: Sequence[Item], answers: Sequence[Answer], *, labels: Sequence[str] = ()
-) -> TaskScore:
+def score_choice(items: Sequence[Item], answers: Sequence[Answer], *, labels: Sequence[str] = ()) -> TaskScore:
     """Accuracy of a multiple-choice task; with class `labels` (yes, no, …) macro-F1 beside it.
 
     The headline is `acc` for option likelihoods and `acc_generated` for written answers.
@@ -133,13 +129,9 @@ def score_choice(
     states: list[ParseState]
     if generated:
         texts = [answer.generation.text if answer.generation else "" for answer in answers]
-        parsed = [
-            parse_choice(text, options=i.options, labels=labels) for i, text in zip(items, texts, strict=True)
-        ]
+        parsed = [parse_choice(text, options=i.options, labels=labels) for i, text in zip(items, texts, strict=True)]
         choices, states = [choice for choice, _ in parsed], [state for _, state in parsed]
-        estimates = {
-            "acc_generated": metrics.accuracy(choices, targets, flavour="generated+parsed,none=wrong")
-        }
+        estimates = {"acc_generated": metrics.accuracy(choices, targets, flavour="generated+parsed,none=wrong")}
     else:
         likelihoods = [[entry.logprob for entry in answer.loglikelihoods] for answer in answers]
         texts_scored = [[text.removeprefix(" ") for text in item.continuations] for item in items]

@@ -29,8 +29,7 @@ from bioinstruct.tasks.base import Answer, Example, Item, ItemStat, Layout, Task
 from bioinstruct.tasks.choice import answer_prefix
 
 STATUS_QUESTION = (
-    "Create a bulleted list of which medications are mentioned and whether they are active, discontinued, "
-    "or neither."
+    "Create a bulleted list of which medications are mentioned and whether they are active, discontinued, or neither."
 )
 """Agrawal et al. 2022."""
 
@@ -188,10 +187,7 @@ COREFERENCE = Task(
     family="ie",
     kind="generation",
     protocols=("alpaca",),
-    splits={
-        name: (Layout((f"clinical_ie/coreference_{name}.csv",), read_coreference),)
-        for name in ("test", "dev")
-    },
+    splits={name: (Layout((f"clinical_ie/coreference_{name}.csv",), read_coreference),) for name in ("test", "dev")},
     how_to_get=HOW_TO_GET.format(name="coreference"),
     render=render_antecedents,
     score=score_antecedents,

@@ -69,9 +69,7 @@ def read_chains(path: Path, text: str) -> list[list[Mention]]:
         root = ElementTree.fromstring(read_text(path))
     except ElementTree.ParseError as error:
         line = error.position[0]
-        raise UserError(
-            f"{path}:{line}: broken XML ({error}); the file is cut or edited, get it again"
-        ) from error
+        raise UserError(f"{path}:{line}: broken XML ({error}); the file is cut or edited, get it again") from error
     mentions = {}
     for annotation in root.iter("annotation"):
         spans = annotation.findall("span")
@@ -99,9 +97,7 @@ def _mention(span: ElementTree.Element, text: str, *, place: str) -> Mention:
 
 def _article_examples(article: str, text: str, chains: Sequence[Sequence[Mention]]) -> Iterator[Example]:
     for chain in chains:
-        for pronoun in (
-            mention for mention in chain if text[mention.start : mention.end].lower() in PRONOUNS
-        ):
+        for pronoun in (mention for mention in chain if text[mention.start : mention.end].lower() in PRONOUNS):
             start, end = paragraph(text, pronoun)
             before = [m for m in chain if start <= m.start and m.end <= pronoun.start]
             phrases = [text[m.start : m.end] for m in before]
@@ -111,9 +107,7 @@ def _article_examples(article: str, text: str, chains: Sequence[Sequence[Mention
             word = text[pronoun.start : pronoun.end]
             yield Example(
                 id=f"{article}-{pronoun.start}",
-                question=antecedent_question(
-                    word, words_around(text[start:end], pronoun.start - start, word)
-                ),
+                question=antecedent_question(word, words_around(text[start:end], pronoun.start - start, word)),
                 source=text[start:end],
                 reference=antecedents[-1],
                 gold=tuple(("antecedent", phrase) for phrase in dict.fromkeys(reversed(antecedents))),

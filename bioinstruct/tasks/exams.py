@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -97,9 +95,7 @@ def read_mmlu(paths: Sequence[Path]) -> list[Example]:
     examples = []
     for path in paths:
         subject = path.stem.rpartition("_")[0]
-        reader = csv.reader(io.StringIO(reading.read_text(path), newline=""), strict=True)
-        for number, fields in enumerate(reader):
-            place = f"{path}:{reader.line_num}"
+        for number, (place, fields) in enumerate(reading.csv_fields(path)):
             if len(fields) != 6 or not all(field.strip() for field in fields) or fields[5] not in LETTERS[:4]:
                 raise UserError(
                     f"{place}: expected question, four options and a letter A–D, found {len(fields)} fields"
@@ -197,9 +193,7 @@ MEDMCQA = Task(
         "dev": (
             Layout(("medmcqa/dev.json",), read_medmcqa),
             Layout((BENCHMARK,), partial(read_mirage, dataset="medmcqa")),
-            Layout(
-                ("hub/openlifescienceai/medmcqa/data/validation-00000-of-00001.parquet",), read_medmcqa_hub
-            ),
+            Layout(("hub/openlifescienceai/medmcqa/data/validation-00000-of-00001.parquet",), read_medmcqa_hub),
         ),
         "train": (
             Layout(("medmcqa/train.json",), read_medmcqa),

@@ -137,10 +137,6 @@ def _ner_task(name: str, *, folder: str, type_name: str, plural: str) -> Task:
     )
 
 
-BC5CDR_CHEMICAL = _ner_task(
-    "bc5cdr_chemical", folder="BC5CDR-chem-IOB", type_name="Chemical", plural="chemical"
-)
-BC5CDR_DISEASE = _ner_task(
-    "bc5cdr_disease", folder="BC5CDR-disease-IOB", type_name="Disease", plural="disease"
-)
+BC5CDR_CHEMICAL = _ner_task("bc5cdr_chemical", folder="BC5CDR-chem-IOB", type_name="Chemical", plural="chemical")
+BC5CDR_DISEASE = _ner_task("bc5cdr_disease", folder="BC5CDR-disease-IOB", type_name="Disease", plural="disease")
 NCBI_DISEASE = _ner_task("ncbi_disease", folder="NCBI-disease-IOB", type_name="Disease", plural="disease")

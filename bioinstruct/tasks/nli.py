@@ -46,9 +46,7 @@ def read_rqe(paths: Sequence[Path]) -> list[Example]:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         line = error.position[0]
-        raise UserError(
-            f"{path}:{line}: broken XML ({error}); the file is cut or edited, get it again"
-        ) from error
+        raise UserError(f"{path}:{line}: broken XML ({error}); the file is cut or edited, get it again") from error
     examples = []
     position = 0
     for pair in root.iter("pair"):
@@ -76,9 +74,7 @@ MEDNLI = Task(
     kind="choice",
     protocols=("alpaca",),
     further_protocols=("alpaca_generate",),
-    splits={
-        name: (Layout((f"mednli/mli_{name}_v1.jsonl",), read_mednli),) for name in ("test", "dev", "train")
-    },
+    splits={name: (Layout((f"mednli/mli_{name}_v1.jsonl",), read_mednli),) for name in ("test", "dev", "train")},
     how_to_get=(
         "Needs PhysioNet credentials: sign the agreement at https://physionet.org/content/mednli/1.0.0/ and "
         "put "
@@ -124,9 +120,7 @@ RQE = Task(
                 "Answer with "
                 "yes or no."
             ),
-            input_text=lambda example: (
-                f"First question: {example.source}\nSecond question: {example.question}"
-            ),
+            input_text=lambda example: f"First question: {example.source}\nSecond question: {example.question}",
             scored=lambda _: RQE_LABELS,
         ),
     ),

@@ -79,9 +79,7 @@ def clean_lines(text: str) -> str:
 def read_mts(paths: Sequence[Path]) -> list[Example]:
     """Rows of MTS-Dialog: ID, section_header, section_text, dialogue."""
     examples = []
-    for place, row in reading.csv_rows(
-        paths[0], columns=("ID", "section_header", "section_text", "dialogue")
-    ):
+    for place, row in reading.csv_rows(paths[0], columns=("ID", "section_header", "section_text", "dialogue")):
         header = reading.text_field(row, "section_header", place=place).strip().upper()
         if header not in SECTIONS:
             raise UserError(f"{place}: section_header is {header!r}; known: {', '.join(SECTIONS)}")

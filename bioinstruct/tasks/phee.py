@@ -25,11 +25,7 @@ def read_phee(paths: Sequence[Path]) -> list[Example]:
     examples = []
     for place, record in reading.json_lines(paths[0]):
         context = reading.text_field(record, "context", place=place)
-        spans = {
-            span
-            for event in _events(record, place=place)
-            for span in _event_spans(event, context, place=place)
-        }
+        spans = {span for event in _events(record, place=place) for span in _event_spans(event, context, place=place)}
         examples.append(
             Example(
                 id=reading.text_field(record, "id", place=place),
@@ -62,9 +58,7 @@ def _event_spans(event: dict[str, object], context: str, *, place: str) -> Itera
         if argument is None:
             continue
         if not isinstance(argument, dict):
-            raise UserError(
-                f"{place}: {kind} is {type(argument).__name__}, expected an object with text and start"
-            )
+            raise UserError(f"{place}: {kind} is {type(argument).__name__}, expected an object with text and start")
         texts = reading.list_field(argument, "text", place=place)
         starts = reading.list_field(argument, "start", place=place)
         if len(texts) != len(starts):
@@ -74,22 +68,10 @@ def _event_spans(event: dict[str, object], context: str, *, place: str) -> Itera
 
 
 def _span(kind: str, parts: object, offsets: object, context: str, *, place: str) -> tuple[int, str, str]:
-    if (
-        not isinstance(parts, list)
-        or not isinstance(offsets, list)
-        or len(parts) != len(offsets)
-        or not parts
-    ):
-        raise UserError(
-            f"{place}: {kind} must list its text parts and their starts, found {parts!r} and {offsets!r}"
-        )
+    if not isinstance(parts, list) or not isinstance(offsets, list) or len(parts) != len(offsets) or not parts:
+        raise UserError(f"{place}: {kind} must list its text parts and their starts, found {parts!r} and {offsets!r}")
     for part, offset in zip(parts, offsets, strict=True):
-        if (
-            not isinstance(part, str)
-            or not isinstance(offset, int)
-            or not context.startswith(part, offset)
-            or not part
-        ):
+        if not isinstance(part, str) or not isinstance(offset, int) or not context.startswith(part, offset) or not part:
             raise UserError(f"{place}: {kind} {part!r} does not stand at {offset!r} of the context")
     return offsets[0], kind, " ".join(parts)
 

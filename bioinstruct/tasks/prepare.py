@@ -92,12 +92,8 @@ def shot_examples(task: Task, root: Path, *, split: str, num_shots: int) -> list
     if num_shots < 0:
         raise UserError(f"num_shots is {num_shots}; allowed: 0 or more")
     if not task.shots_split or task.shots_split == split:
-        raise UserError(
-            f"task {task.name}, split {split} has no other split to take examples from; use num_shots=0"
-        )
+        raise UserError(f"task {task.name}, split {split} has no other split to take examples from; use num_shots=0")
     examples = lowest_ids(task.load(root, task.shots_split), num_shots)
     if len(examples) < num_shots:
-        raise UserError(
-            f"num_shots is {num_shots}; split {task.shots_split} of {task.name} holds {len(examples)}"
-        )
+        raise UserError(f"num_shots is {num_shots}; split {task.shots_split} of {task.name} holds {len(examples)}")
     return examples

@@ -49,13 +49,9 @@ def read_test(paths: Sequence[Path]) -> list[Example]:
     chosen = []
     for key, label in _read_truth(truth_path).items():
         if key not in records:
-            raise UserError(
-                f"{records_path} lacks record {key!r} of {truth_path.name}; get the full 1,000 records"
-            )
+            raise UserError(f"{records_path} lacks record {key!r} of {truth_path.name}; get the full 1,000 records")
         if records[key].target != label:
-            raise UserError(
-                f"{records_path}: record {key!r} is not {LABELS[label]!r} as {truth_path.name} says"
-            )
+            raise UserError(f"{records_path}: record {key!r} is not {LABELS[label]!r} as {truth_path.name} says")
         chosen.append(records[key])
     return chosen
 
@@ -82,9 +78,7 @@ def _read_truth(path: Path) -> dict[str, int]:
     value = reading.read_json(path)
     if not isinstance(value, dict) or not value:
         raise UserError(f"{path}: expected an object of answers by id")
-    return {
-        key: reading.choice_field(value, key, LABELS, place=f"{path}: {json.dumps(key)}") for key in value
-    }
+    return {key: reading.choice_field(value, key, LABELS, place=f"{path}: {json.dumps(key)}") for key in value}
 
 
 PROMPTS = ChoicePrompts(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,9 +15,7 @@ from bioinstruct.tasks import reading
 from bioinstruct.tasks.base import Example, Layout, Task
 from bioinstruct.tasks.writing import render_writing, score_writing
 
-DOCTOR_QUESTION = (
-    "If you are a doctor, please answer the medical questions based on the patient's description."
-)
+DOCTOR_QUESTION = "If you are a doctor, please answer the medical questions based on the patient's description."
 """The instruction of ChatDoctor (Li et al. 2023)."""
 
 SUMMARY_QUESTION = "Summarize the following consumer health question as one short question."
@@ -39,15 +40,10 @@ def read_icliniq(paths: Sequence[Path]) -> list[Example]:
 
 def read_meqsum(paths: Sequence[Path]) -> list[Example]:
     """Rows of MeQSum's workbook: File, CHQ, Summary."""
-    import zipfile
-
     import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
 
-    try:
-        sheet = openpyxl.load_workbook(paths[0], read_only=True).worksheets[0]
-    except (InvalidFileException, zipfile.BadZipFile, KeyError) as error:
-        raise UserError(f"{paths[0]} is not a readable workbook ({error}); get the file again") from error
+    _check_zip(paths[0])
+    sheet = openpyxl.load_workbook(paths[0], read_only=True).worksheets[0]
     pairs = []
     header: list[object] = []
     for number, row in enumerate(sheet.iter_rows(max_col=3, values_only=True), start=1):
@@ -65,6 +61,18 @@ def read_meqsum(paths: Sequence[Path]) -> list[Example]:
                 )
             )
     return _numbered(pairs, question=SUMMARY_QUESTION)
+
+
+def _check_zip(path: Path) -> None:
+    """Raises UserError unless every part of a workbook (a ZIP archive) has its checksum."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            is_workbook = "xl/workbook.xml" in archive.namelist()
+    except (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path} is not a readable workbook ({error}); get the file again") from error
+    if damaged or not is_workbook:
+        raise UserError(f"{path} is not a readable workbook (damaged: {damaged or 'no sheets'}); get the file again")
 
 
 def _numbered(pairs: Iterable[tuple[str, str]], *, question: str) -> list[Example]:
@@ -109,8 +117,7 @@ MEQSUM = Task(
     protocols=("alpaca",),
     splits={"all": (Layout(("meqsum/MeQSum_ACL2019_BenAbacha_Demner-Fushman.xlsx",), read_meqsum),)},
     how_to_get=(
-        "Free (CC BY 4.0): the workbook of https://github.com/abachaa/MeQSum goes into meqsum/ below the "
-        "data root"
+        "Free (CC BY 4.0): the workbook of https://github.com/abachaa/MeQSum goes into meqsum/ below the data root"
     ),
     render=render_writing,
     score=score_writing,

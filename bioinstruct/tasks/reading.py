@@ -37,9 +37,7 @@ def read_json(path: Path) -> object:
         if len(record) != len(pairs):
             keys = [key for key, _ in pairs]
             double = next(key for position, key in enumerate(keys) if key in keys[:position])
-            raise UserError(
-                f"{path}:{last_line_of(text, double)}: key {double!r} stands twice; remove one of the two"
-            )
+            raise UserError(f"{path}:{last_line_of(text, double)}: key {double!r} stands twice; remove one of the two")
         return record
 
     try:
@@ -53,10 +51,7 @@ def read_json(path: Path) -> object:
 
 def last_line_of(text: str, key: str) -> int:
     """1-based line of the last place where a JSON text holds the key."""
-    return (
-        text.count("\n", 0, max(text.rfind(json.dumps(key, ensure_ascii=False)), text.rfind(json.dumps(key))))
-        + 1
-    )
+    return text.count("\n", 0, max(text.rfind(json.dumps(key, ensure_ascii=False)), text.rfind(json.dumps(key)))) + 1
 
 
 def json_records(path: Path, value: object) -> Iterator[tuple[str, str, Row]]:
@@ -85,9 +80,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, Row]]:
         try:
             record: object = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError(
-                f"{place}: broken JSON ({error.msg}); the file is cut or edited, get it again"
-            ) from error
+            raise UserError(f"{place}: broken JSON ({error.msg}); the file is cut or edited, get it again") from error
         if not isinstance(record, dict):
             raise UserError(f"{place}: expected an object, found {type(record).__name__}")
         yield place, record
@@ -110,23 +103,25 @@ def csv_rows(path: Path, *, columns: Collection[str]) -> Iterator[tuple[str, Map
 
     Raises UserError for a missing column, an unterminated quote or a row with too few or too many fields.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    header = next(reader, [])
+    rows = csv_fields(path)
+    _, header = next(rows, ("", []))
     missing = [column for column in columns if column not in header]
     if missing:
         raise UserError(f"{path}:1: no column {missing[0]!r}; found: {', '.join(header) or 'nothing'}")
+    for place, fields in rows:
+        if len(fields) != len(header):
+            raise UserError(f"{place}: {len(fields)} fields where the header has {len(header)}; get the file again")
+        yield place, dict(zip(header, fields, strict=True))
+
+
+def csv_fields(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """(place, fields) of every row of a comma-separated file, a header included."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         for fields in reader:
-            place = f"{path}:{reader.line_num}"
-            if len(fields) != len(header):
-                raise UserError(
-                    f"{place}: {len(fields)} fields where the header has {len(header)}; get the file again"
-                )
-            yield place, dict(zip(header, fields, strict=True))
+            yield f"{path}:{reader.line_num}", fields
     except csv.Error as error:
-        raise UserError(
-            f"{path}:{reader.line_num}: {error}; the file is cut or edited, get it again"
-        ) from error
+        raise UserError(f"{path}:{reader.line_num}: {error}; the file is cut or edited, get it again") from error
 
 
 def parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:

@@ -152,9 +152,9 @@ SOURCES: dict[str, tuple[str, str]] = {
 
 
 EXAMPLES: dict[str, str] = {
-    "pubmedqa/ori_pqal.json#pubmedqa/dev": "5a1ebef83eba0191a119e9c9586156505acb84ccc104d182302cf4d76f159050",
-    "mirage/benchmark.json#medmcqa/dev": "1ffef79db44197a816b024e8238ee3facf4a37345be8ed3224ad82e2819f0252",
-    "mirage/benchmark.json#mmlu_medical/test": "53ddf633f0893da7c136e1cb5956b00c8f3e056dea65ae186b9a6d4c7c39b9fd",
+    "pubmedqa/ori_pqal.json#pubmedqa/dev": "5a1ebef83eba0191a119e9c958615650",
+    "mirage/benchmark.json#medmcqa/dev": "1ffef79db44197a816b024e8238ee3fa",
+    "mirage/benchmark.json#mmlu_medical/test": "53ddf633f0893da7c136e1cb5956b00c",
 }
 """File#task/split → digest of the examples, for files that are read in part and published in several
 extents."""
@@ -176,9 +176,9 @@ def check_sources(task: Task, root: Path, split: str, examples: Sequence[Example
 
 
 def examples_digest(examples: Sequence[Example]) -> str:
-    """sha256 over the examples, whatever their order in the file."""
+    """First 32 hex digits of sha256 over the examples, whatever their order in the file."""
     rows = sorted(([*astuple(example)] for example in examples), key=lambda row: str(row[0]))
-    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()[:32]
 
 
 def _warn(what: object, digest: str, known: str) -> None:

@@ -23,9 +23,7 @@ def render_writing(examples: Sequence[Example], _protocol: str, template: Templa
     return items
 
 
-def score_writing(
-    items: Sequence[Item], answers: Sequence[Answer], *, headline: str = "rougeLsum"
-) -> TaskScore:
+def score_writing(items: Sequence[Item], answers: Sequence[Answer], *, headline: str = "rougeLsum") -> TaskScore:
     """ROUGE F-measures; an empty answer is parse state `none` and scores 0."""
     texts = [answer.generation.text.strip() if answer.generation else "" for answer in answers]
     references = [item.reference.strip() for item in items]

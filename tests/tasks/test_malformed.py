@@ -101,6 +101,7 @@ def latin(content: bytes) -> bytes:
         (MTS, swap("ALLERGY", "ALLERGIES"), "csv:3: section_header is 'ALLERGIES'"),
         (MTS, swap("\r\n1,CC", "\r\n0,CC"), "id '0' stands twice"),
         (MTS, latin, "csv:[0-9]+: byte 0xe9"),
+        (ACI, swap("dataset,", '"dataset" ,'), "csv:1: ',' expected after"),
         (ACI, cut, "csv:[0-9]+: unexpected end of data"),
         (ACI, swap("D2N001", " "), "csv:[0-9]+: encounter_id is empty"),
     ],
