@@ -24,6 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 from bioinstruct.config import LoraConfig, ModelConfig
 from bioinstruct.config.schema import LoraVariant, Quantization
 from bioinstruct.errors import PrerequisiteError, UserError
+from bioinstruct.fused_lora import fuse_lora
 
 BUILTIN_TINY = "builtin:tiny"
 SAMPLE_BYTES = 1 << 20
@@ -148,6 +149,7 @@ def add_lora(base: PreTrainedModel, lora: LoraConfig, *, seed: int) -> PeftModel
                 raise RuntimeError(f"{name} is trainable and no adapter")
             if parameter.dtype is not torch.float64:
                 parameter.data = parameter.data.float()
+    fuse_lora(model)
     # Lightning and from_pretrained leave modules in eval mode, where checkpointing silently does nothing.
     return model.train()
 
@@ -171,6 +173,7 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
         model = PeftModel.from_pretrained(base, str(folder), is_trainable=False, use_safetensors=True)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"adapter {folder} cannot be loaded: {error}. Train again with overwrite=true") from error
+    fuse_lora(model)
     return model.eval()
 
 

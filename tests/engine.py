@@ -11,7 +11,7 @@ from peft import PeftModel
 from bioinstruct.attention import ATTENTION_NAME, register_attention
 from bioinstruct.batching import EncodedRecord, MicroBatch
 from bioinstruct.config import LoraConfig, ModelConfig
-from bioinstruct.config.schema import Dtype
+from bioinstruct.config.schema import Dtype, LoraVariant
 from bioinstruct.loss import head_cross_entropy
 from bioinstruct.model import adapter_parameters, add_lora, load_base
 
@@ -31,12 +31,14 @@ def make_records(num_records: int, *, seed: int = 0, vocabulary: int = 259) -> l
     return records
 
 
-def load_small(folder: Path, *, dtype: Dtype = Dtype.float64, dropout: float = 0.0) -> PeftModel:
+def load_small(
+    folder: Path, *, dtype: Dtype = Dtype.float64, dropout: float = 0.0, variant: LoraVariant = LoraVariant.lora
+) -> PeftModel:
     """The small LLaMA with packed attention and LoRA on all linear layers, B matrices not zero."""
     register_attention()
     base = load_base(ModelConfig(name="small", path=str(folder), dtype=dtype), device=torch.device("cpu"))
     base.set_attn_implementation(ATTENTION_NAME)
-    lora = LoraConfig(rank=4, alpha=8, dropout=dropout, target_modules=ALL_LINEAR)
+    lora = LoraConfig(rank=4, alpha=8, dropout=dropout, target_modules=ALL_LINEAR, variant=variant)
     model = add_lora(base, lora, seed=1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():

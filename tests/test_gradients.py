@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 
 from bioinstruct.batching import EncodedRecord, MicroBatch, pack_records, pad_records
-from bioinstruct.config.schema import Recompute
+from bioinstruct.config.schema import LoraVariant, Recompute
 from bioinstruct.loss import head_cross_entropy
 from bioinstruct.recompute import checkpoint_layers
 from tests.engine import CATEGORIES, batch_loss, gradients, load_small, make_records
@@ -88,3 +89,31 @@ def test_eos_is_learnt_even_where_it_is_the_padding_token(small_llama: Path) -> 
     record = EncodedRecord("0" * 16, "qa", (0, 5, 6, 0), 2)
     batch = pad_records([record, make_records(1)[0]], categories=CATEGORIES)
     assert batch.targets[:2].tolist() == [6, 0]
+
+
+@pytest.mark.parametrize("variant", ["lora", "rslora"])
+def test_the_fused_forward_is_that_of_peft(small_llama: Path, variant: str) -> None:
+    fused = load_small(small_llama, variant=LoraVariant(variant))
+    plain = load_small(small_llama, variant=LoraVariant(variant))
+    layers = [module for module in plain.modules() if isinstance(module, LoraLayer)]
+    assert len(layers) == 14
+    for layer in layers:
+        del layer.forward  # back to PEFT's own
+    batches = cut(make_records(6), 6, packed=True)
+    expected = gradients(plain, batches)
+    assert expected.norm() > 1e-3
+    assert (gradients(fused, batches) - expected).abs().max() < 1e-12
+
+
+def test_dora_keeps_the_forward_of_peft(small_llama: Path) -> None:
+    model = load_small(small_llama, variant=LoraVariant.dora)
+    assert not any("forward" in vars(module) for module in model.modules() if isinstance(module, LoraLayer))
+    assert gradients(model, cut(make_records(6), 6, packed=True)).norm() > 1e-3
+
+
+def test_dropout_draws_in_training_only(small_llama: Path) -> None:
+    model = load_small(small_llama, dropout=0.5)
+    batch = cut(make_records(6), 6, packed=True)[0]
+    assert not torch.equal(batch_loss(model, batch)[1], batch_loss(model, batch)[1])
+    model.eval()
+    assert torch.equal(batch_loss(model, batch)[1], batch_loss(model, batch)[1])
