@@ -107,7 +107,7 @@ def _task_runs(task: Task, split: str, options: TaskOptions, tasks: TasksConfig)
             protocol=protocol,
             limit=options.limit or tasks.limit,
             num_shots=tasks.num_shots if options.num_shots is None else options.num_shots,
-            max_new_tokens=options.max_new_tokens or task.max_new_tokens,
+            max_new_tokens=options.max_new_tokens or task.new_tokens(protocol),
         )
 
 
