@@ -45,9 +45,7 @@ class OpenAiClient:
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise UserError(f"llm.base_url={config.base_url!r} is no URL; write http(s)://host[:port]/v1")
         if parts.username or parts.password:
-            raise UserError(
-                f"llm.base_url holds credentials; put the key into the variable {config.api_key_env}"
-            )
+            raise UserError(f"llm.base_url holds credentials; put the key into the variable {config.api_key_env}")
         self._config = config
         self._key = read_key(config)
         for noisy in ("openai", "httpx", "httpx2", "httpcore", "httpcore2"):
@@ -72,6 +70,22 @@ class OpenAiClient:
             raise self._classify(error) from None
         headers = {name.lower(): value for name, value in raw.headers.items()}
         return Reply(read_completion(request.request_id, text), headers)
+
+    async def echo(self, token_ids: Sequence[int]) -> str:
+        """The body of a completion that repeats a prompt with its log-probabilities, and one token more."""
+        try:
+            raw = await self._client.completions.with_raw_response.create(
+                model=self._config.model,
+                prompt=list(token_ids),
+                max_tokens=1,  # some servers refuse 0
+                temperature=0.0,
+                logprobs=1,
+                echo=True,
+            )
+            text = raw.text
+        except openai.OpenAIError as error:
+            raise self._classify(error) from None
+        return text
 
     async def close(self) -> None:
         """Closes open connections."""
