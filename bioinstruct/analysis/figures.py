@@ -95,8 +95,9 @@ def forest(results: Sequence[VariantResult]) -> Figure | None:
     shown = [result for result in results if any(e.estimate for e in result.effects)]
     if not shown:
         return None
-    families = list(dict.fromkeys(e.family for result in shown for e in result.effects))
-    names = {f: list(dict.fromkeys(e.name for r in shown for e in r.effects if e.family == f)) for f in families}
+    known = [effect for result in shown for effect in result.effects if effect.estimate is not None]
+    families = list(dict.fromkeys(effect.family for effect in known))
+    names = {family: list(dict.fromkeys(e.name for e in known if e.family == family)) for family in families}
     heights = [len(names[f]) for f in families]
     figure = Figure(
         figsize=(6.8, 1.6 + (0.12 + 0.22 * len(shown)) * sum(heights) + 0.45 * len(families)),

@@ -128,12 +128,12 @@ def _value(cell: Cell, key: str) -> str:
     return plain[key] if key in plain else cell.settings.get(key, "")
 
 
-def _natural(value: str) -> tuple[float, str]:
-    """Numbers by size, other texts after them."""
+def _natural(value: str) -> float:
+    """Numbers by size, other texts after them in the order of the cells."""
     try:
-        return float(value), value
+        return float(value)
     except ValueError:
-        return float("inf"), value
+        return float("inf")
 
 
 def _short(key: str) -> str:
