@@ -44,8 +44,10 @@ def write_score(path: Path, score: Score, *, provenance: Mapping[str, JsonValue]
 
 
 def find_score(path: Path, *, fingerprint: str, extra_metrics: Sequence[str] = ()) -> Score | None:
-    """The finished score of a model; None where it is missing, of another model or an older version, or where
-    it lacks an extra metric."""
+    """The finished score of a model, else None.
+
+    A score of another model or an older version is not it, nor one that lacks an extra metric.
+    """
     if not path.is_file():
         return None
     value = read_json(path)

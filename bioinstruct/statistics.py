@@ -78,8 +78,7 @@ def wilson_interval(num_right: int, n: int) -> Interval:
 
 
 def resampled_sums(values: Floats, *, seed: int = 0, num_replicates: int = NUM_REPLICATES) -> Floats:
-    """Sums over n items drawn with replacement, per replicate and column; the same draws for the same n and
-    seed."""
+    """Sums over n items drawn with replacement, per replicate and column; n and seed fix the draws."""
     n, num_columns = values.shape
     generator = np.random.default_rng(seed)
     sums = np.empty((num_replicates, num_columns))
@@ -187,8 +186,7 @@ def paired_bootstrap(first: Sequence[float], second: Sequence[float], *, seed: i
 def paired_bootstrap_micro_f1(
     first: Sequence[tuple[int, int, int]], second: Sequence[tuple[int, int, int]], *, seed: int = 0
 ) -> PairedTest:
-    """Paired bootstrap of a difference of micro-F1, from (true positives, predicted, gold) of the same
-    items."""
+    """Paired bootstrap of a difference of micro-F1, from (true positives, predicted, gold) per item."""
     n = _paired_length(first, second)
     both = np.concatenate([np.asarray(first, np.float64), np.asarray(second, np.float64)], axis=1)  # (n, 6)
     sums = resampled_sums(both, seed=seed, num_replicates=10 * NUM_REPLICATES)

@@ -1,0 +1,1 @@
+"""Scores of answers: accuracy rules, entity matching, ROUGE and their kin, each with a signature."""

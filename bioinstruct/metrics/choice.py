@@ -36,8 +36,7 @@ def accuracy(choices: Sequence[int], targets: Sequence[int], *, flavour: str) ->
 
 
 def macro_f1(choices: Sequence[int], targets: Sequence[int], *, num_classes: int) -> Estimate:
-    """Macro-F1 over all classes, absent ones included as 0; a choice of −1 (unparsed) is wrong in every
-    class."""
+    """Macro-F1 over all classes, absent ones included as 0; a choice of −1 (unparsed) is always wrong."""
     import sklearn
     from sklearn.metrics import f1_score
 

@@ -27,8 +27,7 @@ KNOWN = ("bertscore", "bleurt", "concepts", "concepts:<file>")
 
 
 def extra_estimates(names: Sequence[str], predictions: Texts, references: Texts) -> dict[str, Estimate]:
-    """The named metrics with bootstrap intervals; with all three parts present, the pieces of aci_average
-    too.
+    """The named metrics with bootstrap intervals.
 
     Raises UserError for an unknown name, PrerequisiteError for a missing package, model or file.
     """
@@ -52,8 +51,9 @@ def extra_identities(names: Sequence[str]) -> list[str]:
 
 
 def aci_average(metrics: dict[str, Estimate]) -> Estimate | None:
-    """ACI-Bench's average: mean of mean(ROUGE-1, -2, -Lsum), BERTScore-F1, BLEURT and concept-F1; None if one
-    lacks.
+    """ACI-Bench's average, None where a part is missing.
+
+    The mean of mean(ROUGE-1, ROUGE-2, ROUGE-Lsum), BERTScore-F1, BLEURT and concept-F1.
 
     The interval is that of the parts averaged: an outer bound, since they are correlated.
     """

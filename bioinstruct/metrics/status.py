@@ -1,5 +1,4 @@
-"""Medication status: which medications a snippet mentions, and whether they are active, discontinued or
-neither.
+"""Medication status: which medications a snippet mentions, and whether each is active.
 
 After Agrawal et al. (2022, arXiv 2205.12689): extraction is scored on names; status either over all gold
 medications (one that was missed is wrong: unconditional) or, as in that line of work, only over medications

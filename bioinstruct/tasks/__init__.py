@@ -1,5 +1,4 @@
-"""The task table: every evaluation dataset by name. To add one, write its file beside this and name it
-here."""
+"""The task table: every evaluation dataset by name. To add one, write its file and name it here."""
 
 from __future__ import annotations
 

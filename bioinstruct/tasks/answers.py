@@ -54,8 +54,7 @@ def _letters(text: str, num_options: int) -> set[int]:
 
 
 def _mentioned_options(text: str, options: Sequence[str]) -> set[int]:
-    """Options whose whole text stands in the answer; one that is only part of a longer match does not
-    count."""
+    """Options whose whole text stands in the answer; a part of a longer match does not count."""
     folded = " ".join(text.casefold().split())
     wanted = [" ".join(option.casefold().split()).rstrip(".") for option in options]
     held = {k for k, option in enumerate(wanted) if option and re.search(rf"(?<!\w){re.escape(option)}(?!\w)", folded)}
@@ -113,8 +112,7 @@ def parse_statuses(text: str) -> tuple[list[tuple[str, str]], ParseState]:
 
 
 def parse_phrase(text: str) -> tuple[str, ParseState]:
-    """The phrase that the first line of an answer names, without quotes; after "refers to" where it says
-    so."""
+    """The phrase that the first line of an answer names, without quotes; what follows "refers to" in it."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     phrase = re.split(r"\brefers? to\b", line)[-1].strip(" .:\"'“”")
     return phrase, "ok" if phrase else "none"

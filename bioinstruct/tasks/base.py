@@ -251,8 +251,7 @@ def missing_files(task: Task, root: Path, split: str) -> list[Path]:
 
 
 def lowest_ids(examples: Sequence[Example], limit: int | None) -> list[Example]:
-    """The `limit` examples whose id's sha256 is lowest, in their given order: a sample that no file order
-    moves."""
+    """The `limit` examples whose id's sha256 is lowest, in the given order: no file order moves them."""
     if limit is None or limit >= len(examples):
         return list(examples)
     if limit < 1:
@@ -271,8 +270,7 @@ def protocol_hash(
     max_new_tokens: int,
     stop: Sequence[str] = (),
 ) -> str:
-    """First 12 hex digits over everything that a score depends on besides the model: prompts, targets,
-    decoding."""
+    """First 12 hex digits over everything that a score depends on besides the model."""
     generates = any(not item.continuations for item in items)
     payload = [
         [task.name, protocol, split, [max_new_tokens, list(stop)] if generates else []],

@@ -1,5 +1,4 @@
-"""Medication status and coreference of Agrawal et al. (2022, arXiv 2205.12689), from
-mitclinicalml/clinical-ie.
+"""Medication status and coreference of Agrawal et al. (2022), mitclinicalml/clinical-ie.
 
 The columns are mapped in clinical_ie.yaml. Protocol `official`: the snippet, then the paper's question.
 Protocol

@@ -55,8 +55,7 @@ def score_extraction(items: Sequence[Item], answers: Sequence[Answer], *, types:
 
 
 def extraction_baselines(items: Sequence[Item]) -> dict[str, float]:
-    """Exact micro-F1 without a model: nothing predicted, and the split's most frequent entity for every
-    item."""
+    """Exact micro-F1 without a model: nothing, and the split's most frequent entity everywhere."""
     frequent = Counter(entity for item in items for entity in item.gold).most_common(1)
     guess = [entity for entity, _ in frequent]
     counts = [exact_counts(guess, item.gold) for item in items]

@@ -32,8 +32,7 @@ class Token(NamedTuple):
 
 
 def read_iob(paths: Sequence[Path], *, type_name: str, question: str) -> list[Example]:
-    """Sentences of an IOB file; an id is a hash of the sentence, numbered where a sentence stands more than
-    once."""
+    """Sentences of an IOB file; an id is a hash of the sentence, numbered where it comes again."""
     seen: Counter[str] = Counter()
     examples = []
     for tokens in read_sentences(paths[0], type_name=type_name):
@@ -91,8 +90,7 @@ def join_tokens(tokens: Sequence[Token]) -> tuple[str, list[str]]:
 
 
 def needs_space(tokens: Sequence[Token], position: int) -> bool:
-    """Whether a space stands before the token: English punctuation rules, decimals and hyphens rejoined
-    [C]."""
+    """Whether a space stands before the token: English punctuation, decimals and hyphens rejoined [C]."""
     left, right = tokens[position - 1].text, tokens[position].text
     if right in NO_SPACE_BEFORE or right in TIGHT or left in NO_SPACE_AFTER or left in TIGHT:
         return False

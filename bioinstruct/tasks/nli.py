@@ -38,8 +38,7 @@ def read_mednli(paths: Sequence[Path]) -> list[Example]:
 
 
 def read_rqe(paths: Sequence[Path]) -> list[Example]:
-    """Pairs of the RQE XML files: a consumer's question, a shorter one, and whether the first entails the
-    second."""
+    """Pairs of the RQE XML files: two questions, and whether the first entails the second."""
     path = paths[0]
     text = reading.read_text(path)
     try:

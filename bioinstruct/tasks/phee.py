@@ -48,8 +48,7 @@ def _events(record: reading.Row, *, place: str) -> Iterator[dict[str, object]]:
 
 
 def _event_spans(event: dict[str, object], context: str, *, place: str) -> Iterator[tuple[int, str, str]]:
-    """(start, type, text) of an event's arguments; parts of a discontinuous span are joined by a space
-    [C]."""
+    """(start, type, text) of an event's arguments; parts of a split span are joined by a space [C]."""
     arguments: list[tuple[str, object]] = [("Effect", event.get("Effect"))]
     treatment = event.get("Treatment")
     if isinstance(treatment, dict):

@@ -31,6 +31,7 @@ class PreparedTask:
 
     @property
     def file_stem(self) -> str:
+        """Name of the task's prediction and score files, without their endings."""
         return f"{self.task.name}-{self.hash}"
 
 
@@ -84,8 +85,7 @@ def with_shots(items: Sequence[Item], shots: Sequence[Item]) -> list[Item]:
 
 
 def shot_examples(task: Task, root: Path, *, split: str, num_shots: int) -> list[Example]:
-    """The examples that are solved in the prompt: those of the task's shots split whose id's sha256 is
-    lowest.
+    """The examples that are solved in the prompt: the lowest ids (by sha256) of the shots split.
 
     Raises UserError where there is no other split to take them from or where it holds too few.
     """

@@ -26,8 +26,7 @@ ANSWER_FIELDS = ("answer_icliniq", "output")
 
 
 def read_icliniq(paths: Sequence[Path]) -> list[Example]:
-    """Records of ChatDoctor's iCliniq.json: input, answer_icliniq (answer_chatgpt, answer_chatdoctor are not
-    read)."""
+    """Records of ChatDoctor's iCliniq.json: input and answer_icliniq; the other answers are not read."""
     path = paths[0]
     rows = reading.parquet_rows(path) if path.suffix == ".parquet" else reading.json_list(path)
     pairs = []

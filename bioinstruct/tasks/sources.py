@@ -161,8 +161,7 @@ extents."""
 
 
 def check_sources(task: Task, root: Path, split: str, examples: Sequence[Example]) -> dict[str, str]:
-    """sha256 of the files a split is read from, by relative name; logs a warning where content is not the
-    known one."""
+    """sha256 of the files a split is read from, by name; a warning where content is not the known one."""
     paths = task.layout(root, split).paths(root)
     found = {str(path.relative_to(root)): file_sha256(path) for path in paths}
     for name, digest in found.items():
