@@ -13,8 +13,8 @@ from bioinstruct.analysis.estimates import (
     CONFIDENCE,
     Block,
     Contrast,
+    bounded_contrast,
     combine,
-    contrast,
     t_quantile,
 )
 from bioinstruct.analysis.outcomes import TaskKey
@@ -102,7 +102,7 @@ def _effect(
     if lacking:
         needed = ", ".join(lacking) if len(lacking) < 5 else f"{len(lacking)} more cells"
         return Effect(kind, name, family, None, missing=f"needs {needed}")
-    return Effect(kind, name, family, contrast(block, combine(weights, keys)))
+    return Effect(kind, name, family, bounded_contrast(block, combine(weights, keys)))
 
 
 def _correct_effects(effects: Sequence[Effect]) -> list[Effect]:
@@ -131,7 +131,7 @@ def relatedness(variant: Variant, block: Block) -> Effect | None:
                     weights[place] = weights.get(place, 0.0) + share * weight / len(families[family])
     if any(place not in block.outcomes for place in weights):
         return None
-    estimate = contrast(block, weights)
+    estimate = bounded_contrast(block, weights)
     return Effect("relatedness", "own − other families", "all", estimate)
 
 
@@ -150,7 +150,7 @@ def mix_contrasts(variant: Variant, block: Block) -> list[Effect]:
             if mix == reference:
                 continue
             lacking = [name for name in (mix, reference) if not block.has(name, keys)]
-            estimate = None if lacking else contrast(block, combine({mix: 1, reference: -1}, keys))
+            estimate = None if lacking else bounded_contrast(block, combine({mix: 1, reference: -1}, keys))
             missing = f"needs {', '.join(lacking)}" if lacking else ""
             effects.append(Effect("mix contrast", f"{mix} − {reference}", family, estimate, missing=missing))
     return effects
@@ -177,7 +177,7 @@ def added_last(variant: Variant, block: Block) -> list[Effect]:
         for name in variant.cells[widest][0].include:
             rest = subset_label(part for part in variant.cells[widest][0].include if part != name)
             if block.has(widest, keys) and block.has(rest, keys):
-                estimate = contrast(block, combine({widest: 1, rest: -1}, keys))
+                estimate = bounded_contrast(block, combine({widest: 1, rest: -1}, keys))
                 effects.append(Effect("added last", f"{widest} − {rest}", family, estimate))
     return effects
 

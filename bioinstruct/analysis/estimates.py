@@ -13,7 +13,7 @@ Legend: C categories, T tasks, S seeds, n items.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -149,6 +149,14 @@ def contrast(block: Block, weights: Weights) -> Contrast:
         has_seed_variance=block.seeds is not None or not tuned,
         is_paired=all(paired for _, _, paired in item_parts),
     )
+
+
+def bounded_contrast(block: Block, weights: Weights) -> Contrast:
+    """The same for scores in [0, 1]: the interval ends where the weights leave no room for more."""
+    found = contrast(block, weights)
+    least = sum(weight for weight in weights.values() if weight < 0)
+    most = sum(weight for weight in weights.values() if weight > 0)
+    return replace(found, low=max(found.low, least), high=min(found.high, most))
 
 
 def _p_value(value: float, se: float, df: float) -> float:

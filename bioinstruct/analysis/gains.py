@@ -10,6 +10,7 @@ import numpy as np
 from bioinstruct.analysis.estimates import (
     Block,
     Contrast,
+    bounded_contrast,
     cell_weights,
     combine,
     contrast,
@@ -50,7 +51,7 @@ def family_gains(block: Block) -> list[Gain]:
     for category in block.categories:
         for family, keys in block.families().items():
             if category != "none" and block.has(category, keys) and block.has("none", keys):
-                difference = contrast(block, combine({category: 1, "none": -1}, keys))
+                difference = bounded_contrast(block, combine({category: 1, "none": -1}, keys))
                 gains.append(
                     Gain(
                         category=category,
@@ -75,7 +76,7 @@ def task_gains(block: Block) -> list[Gain]:
     for category in block.categories:
         for key in block.keys:
             if category != "none" and block.has(category, [key]) and block.has("none", [key]):
-                difference = contrast(block, combine({category: 1, "none": -1}, [key]))
+                difference = bounded_contrast(block, combine({category: 1, "none": -1}, [key]))
                 test, p = _paired_test(block, category, key=key, fallback=difference)
                 gains.append(
                     Gain(

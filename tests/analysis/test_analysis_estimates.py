@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from bioinstruct.analysis.cells import Items
-from bioinstruct.analysis.estimates import Block, cell_weights, combine, contrast, pool_seeds, score_interval
+from bioinstruct.analysis.estimates import (
+    Block,
+    bounded_contrast,
+    cell_weights,
+    combine,
+    contrast,
+    pool_seeds,
+    score_interval,
+)
 from bioinstruct.analysis.outcomes import Outcome, TaskKey, item_values
 from bioinstruct.statistics import wilson_interval
 
@@ -40,6 +48,11 @@ def test_a_gain_of_one_seed_is_the_paired_t_interval_over_items() -> None:
     assert found.se == pytest.approx(0.478714, abs=1e-6)
     assert (found.low, found.high) == pytest.approx((0.25 - 1.523477, 0.25 + 1.523477), abs=1e-5)
     assert not found.has_seed_variance
+
+
+def test_no_interval_of_a_gain_leaves_what_scores_allow() -> None:
+    found = bounded_contrast(block(none=[[0, 1]], qa=[[1, 0]]), combine(GAIN, [KEY]))
+    assert (found.low, found.high) == (-1, 1)
 
 
 def test_the_seed_variance_is_pooled_over_tuned_cells_and_the_base_has_none() -> None:
