@@ -26,7 +26,7 @@ def train(config: DictConfig) -> None:
         log_to_console()
         from bioinstruct import pipeline
 
-        pipeline.run_cell(typed)
+        (pipeline.show_plan if typed.dry_run else pipeline.run_cell)(typed)
 
 
 def main() -> None:

@@ -77,6 +77,19 @@ class OnMissing(Enum):
 
 
 @dataclass
+class ShapeConfig:
+    """Widths and layers of a LLaMA, under the names of its config.json."""
+
+    hidden_size: int = MISSING
+    intermediate_size: int = MISSING
+    num_hidden_layers: int = MISSING
+    num_attention_heads: int = MISSING
+    num_key_value_heads: int = MISSING
+    vocab_size: int = MISSING
+    tie_word_embeddings: bool = False
+
+
+@dataclass
 class ModelConfig:
     name: str = MISSING
     """Label of the model in run ids and tables."""
@@ -90,6 +103,8 @@ class ModelConfig:
     """nf4 (4 bit, double quantisation) or int8 through bitsandbytes."""
     context_tokens: int = 2048
     """Longest prompt plus answer in evaluation, tokens; >= 64. Longer prompts are cut from the left, and counted."""
+    shape: ShapeConfig | None = None
+    """For plans without the checkpoint; null: read from its config.json."""
 
 
 @dataclass
@@ -163,6 +178,8 @@ class TasksConfig:
     """Items per task, >= 1: those whose id hashes lowest; null: all."""
     num_shots: int = 0
     """Solved examples shown before each question, >= 0."""
+    extra_metrics: list[str] = field(default_factory=list)
+    """Metrics beyond the task's own for generated notes: bertscore, bleurt, concepts, concepts:<term file>."""
     on_missing: OnMissing = OnMissing.error
     """A task whose files are missing: stop before training, or skip it and say so."""
 

@@ -112,7 +112,14 @@ def _task_runs(task: Task, split: str, options: TaskOptions, tasks: TasksConfig)
 
 
 def score_tasks(
-    backend: Backend | None, runs: Sequence[TaskRun], *, root: Path, template: Template, folder: Path, fingerprint: str
+    backend: Backend | None,
+    runs: Sequence[TaskRun],
+    *,
+    root: Path,
+    template: Template,
+    folder: Path,
+    fingerprint: str,
+    extra_metrics: Sequence[str] = (),
 ) -> list[Score]:
     """The scores of a suite, one after the other; without a backend, from saved predictions."""
     scores = []
@@ -126,6 +133,7 @@ def score_tasks(
             "num_shots": run.num_shots,
             "max_new_tokens": run.max_new_tokens,
             "folder": folder,
+            "extra_metrics": extra_metrics,
         }
         if backend is None:
             score = replay_task(run.task, fingerprint=fingerprint, **common)  # type: ignore[arg-type]
@@ -170,7 +178,13 @@ def evaluate_cell(
     base = shared or SharedBase()
     backend = None if replay else LazyBackend(fingerprint, lambda: base.backend(config, folder, trainer))
     scores = score_tasks(
-        backend, runs, root=root, template=config.template, folder=folder.evaluations, fingerprint=fingerprint
+        backend,
+        runs,
+        root=root,
+        template=config.template,
+        folder=folder.evaluations,
+        fingerprint=fingerprint,
+        extra_metrics=tasks.extra_metrics,
     )
     finish_suite(folder, suite=suite_key(tasks))
     return scores
