@@ -111,7 +111,7 @@ def predict_footprint(
 ) -> Footprint:
     """Peak memory of a training step with one micro-batch of `tokens_per_batch` tokens."""
     linear = num_linear_parameters(shape)
-    weights = (num_parameters(shape) - linear) * value_bytes
+    weights = float((num_parameters(shape) - linear) * value_bytes)
     weights += linear * WEIGHT_BYTES.get(quantization, value_bytes)
     adapters = num_adapter_parameters(shape, rank=rank, target_modules=target_modules)
     layer = layer_bytes_per_token(

@@ -70,7 +70,7 @@ class _LoraLinear(torch.autograd.Function):
         return (x @ weight.T).addmm_(low, b.T, alpha=scale)  # (N, O)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: FunctionCtx, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, a, b, low = ctx.saved_tensors  # type: ignore[attr-defined]
         scale: float = ctx.scale  # type: ignore[attr-defined]

@@ -57,7 +57,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
         return all_losses.sum(), all_losses
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: FunctionCtx, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return gradient * upstream[0].to(gradient.dtype), None, None

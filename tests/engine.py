@@ -63,6 +63,6 @@ def gradients(model: PeftModel, batches: list[MicroBatch]) -> torch.Tensor:
     model.zero_grad()
     num = sum(len(batch.targets) for batch in batches)
     for batch in batches:
-        (batch_loss(model, batch)[0] / num).backward()  # type: ignore[no-untyped-call]
+        (batch_loss(model, batch)[0] / num).backward()
     parts = [p.grad.flatten() for p in adapter_parameters(model).values() if p.grad is not None]
     return torch.cat(parts)
