@@ -51,7 +51,7 @@ def build_model(folder: Path, texts: list[str]) -> None:
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def cell_config(model: Path, data: Path, output: Path, steps: int):  # noqa: ANN201
+def cell_config(model: Path, data: Path, output: Path, steps: int):
     """The cell that this engine runs."""
     from hydra import compose, initialize_config_module
 
@@ -59,10 +59,22 @@ def cell_config(model: Path, data: Path, output: Path, steps: int):  # noqa: ANN
 
     register_schemas()
     overrides = [
-        "model=local", f"model.path={model}", "model.dtype=float32", "lora=all_linear", "data=local", "category=all_other",
-        f"data.path={data}", "data.validation_fraction=0", "optim.validations_per_epoch=0", "optim.lr=1e-3",
-        f"optim.records_per_step={RECORDS_PER_STEP}", f"optim.max_steps={steps}", "trainer=cpu", "~tasks",
-        "trainer.checkpoint_every_steps=1000", f"output_root={output}",
+        "model=local",
+        f"model.path={model}",
+        "model.dtype=float32",
+        "lora=all_linear",
+        "data=local",
+        "category=all_other",
+        f"data.path={data}",
+        "data.validation_fraction=0",
+        "optim.validations_per_epoch=0",
+        "optim.lr=1e-3",
+        f"optim.records_per_step={RECORDS_PER_STEP}",
+        f"optim.max_steps={steps}",
+        "trainer=cpu",
+        "~tasks",
+        "trainer.checkpoint_every_steps=1000",
+        f"output_root={output}",
     ]
     with initialize_config_module("bioinstruct.conf", version_base="1.3"):
         return typed_config(compose("train", overrides=overrides), TrainConfig)
@@ -126,7 +138,9 @@ def main() -> None:
     show(results)
 
 
-def run_rounds(options: argparse.Namespace, model: Path, data: Path, temporary: Path) -> dict[str, list[dict[str, float]]]:
+def run_rounds(
+    options: argparse.Namespace, model: Path, data: Path, temporary: Path
+) -> dict[str, list[dict[str, float]]]:
     """Alternating runs of every contestant."""
     from bioinstruct.pipeline.identity import cell_corpus
 
@@ -144,7 +158,9 @@ def run_rounds(options: argparse.Namespace, model: Path, data: Path, temporary: 
             commands[name] = [*worker, packing, str(rows), str(options.steps), str(options.warmup)]
     results: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     results["matrix limit"] = []
-    print(f"mean record {mean:.0f} tokens, {share:.0%} response; torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(
+        f"mean record {mean:.0f} tokens, {share:.0%} response; torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )
     for number in range(options.rounds):
         for name, command in commands.items():
             results[name].append(measure(command))
@@ -157,7 +173,9 @@ def run_rounds(options: argparse.Namespace, model: Path, data: Path, temporary: 
 def show(results: dict[str, list[dict[str, float]]]) -> None:
     """The table: medians over the rounds."""
     speed = {name: statistics.median(r["tokens_per_second"] for r in runs) for name, runs in results.items()}
-    print("\n| | tokens/s (median) | share of the matrix limit | peak MiB | this engine is faster by |\n|---|---|---|---|---|")
+    print(
+        "\n| | tokens/s (median) | share of the matrix limit | peak MiB | this engine is faster by |\n|---|---|---|---|---|"
+    )
     for name, runs in results.items():
         peak = statistics.median(r["peak_mib"] for r in runs)
         ratio = speed["this engine"] / speed[name]
