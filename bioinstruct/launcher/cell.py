@@ -15,6 +15,11 @@ from bioinstruct.config import load_train_config
 from bioinstruct.launcher.lineage import PARENT_VARIABLE, end_with_parent
 
 
+def cell_command(config_file: Path) -> list[str]:
+    """The fresh process of one cell."""
+    return [sys.executable, "-m", "bioinstruct.launcher.cell", str(config_file)]
+
+
 def torchrun_command(config_file: Path, *, num_devices: int) -> list[str]:
     """The command that starts a cell once per rank on this node, on a free port."""
     ranks = ["--standalone", f"--nproc-per-node={num_devices}"]

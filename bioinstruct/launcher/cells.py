@@ -91,9 +91,7 @@ def compose_drafts(
     return drafts
 
 
-def raise_errors(
-    errors: Sequence[tuple[tuple[str, ...], str]], *, all_overrides: Sequence[Sequence[str]]
-) -> None:
+def raise_errors(errors: Sequence[tuple[tuple[str, ...], str]], *, all_overrides: Sequence[Sequence[str]]) -> None:
     """Raises one UserError for (overrides, message) pairs, equal messages named once; nothing for none."""
     if not errors:
         return
@@ -128,9 +126,7 @@ def plan_drafts(drafts: Sequence[Draft]) -> list[CellPlan]:
             )
         entries = cast(list[dict[str, str | int]], read_json(answer)["plans"])
     errors = [
-        (draft.overrides, str(entry["error"]))
-        for draft, entry in zip(drafts, entries, strict=True)
-        if "error" in entry
+        (draft.overrides, str(entry["error"])) for draft, entry in zip(drafts, entries, strict=True) if "error" in entry
     ]
     raise_errors(errors, all_overrides=[draft.overrides for draft in drafts])
     return [plan_from_json(entry) for entry in entries]

@@ -14,9 +14,7 @@ from pathlib import Path
 
 from bioinstruct.launcher.lineage import PARENT_VARIABLE
 
-ERROR_LINE = re.compile(
-    r"(?:\[rank\d+\]: ?)?(?P<error>(?:error: |(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b).*)"
-)
+ERROR_LINE = re.compile(r"(?:\[rank\d+\]: ?)?(?P<error>(?:error: |(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b).*)")
 """What an uncaught exception or a command's message begins with; ranks put their number before it."""
 TAIL_BYTES = 64 * 1024
 
@@ -33,12 +31,18 @@ class Child:
     def returncode(self) -> int | None:
         """Exit code, negative for a signal, or None while the cell runs; ends what the cell left behind."""
         if self.process.returncode is None:
-            ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None:
+            if not self.has_ended():
                 return None
             self.signal(signal.SIGKILL)  # before the process is reaped: its group id cannot be another's yet
             self.process.wait()
         return self.process.returncode
+
+    def has_ended(self) -> bool:
+        """Whether the process is over. Takes no lock of Popen's: a signal handler may ask while others wait."""
+        try:
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # its exit code was taken already
+            return True
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to the cell's whole process group."""
@@ -56,11 +60,17 @@ class Child:
         if code is not None and code < 0:
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
             return f"ended by {signal.Signals(-code).name}{hint}"
-        for line in reversed(lines):
-            found = ERROR_LINE.match(line)
-            if found and "ChildFailedError" not in line:  # torchrun's own; the rank's error stands above it
-                return found["error"].removeprefix("error: ")
-        return lines[-1] if lines else f"exit code {code}, and nothing in the log"
+        last_line = lines[-1] if lines else f"exit code {code}, and nothing in the log"
+        return last_error_line(text) or last_line
+
+
+def last_error_line(text: str) -> str | None:
+    """The last line that begins as an uncaught exception or a command's error message does, or None."""
+    for line in reversed(text.splitlines()):
+        found = ERROR_LINE.match(line.strip())
+        if found and "ChildFailedError" not in line:  # torchrun's own; the rank's error stands above it
+            return found["error"].removeprefix("error: ")
+    return None
 
 
 def start_child(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from bioinstruct.config.checks import in_range, one_of
 from bioinstruct.errors import PrerequisiteError, UserError
+from bioinstruct.launcher.cell import cell_command
 from bioinstruct.launcher.jobs import Job, SweepFolder, jobs_of
 from bioinstruct.launcher.pool import Pool
 from bioinstruct.launcher.sweep import Sweep
@@ -39,11 +39,6 @@ class PoolOptions:
         in_range("hydra.launcher.grace_seconds", self.grace_seconds, above=0)
 
 
-def cell_command(config_file: Path) -> list[str]:
-    """The fresh process of one cell."""
-    return [sys.executable, "-m", "bioinstruct.launcher.cell", str(config_file)]
-
-
 def run_sweep(sweep: Sweep, options: PoolOptions) -> None:
     """Runs all cells and compares them in any case. Raises SystemExit if not every cell is done."""
     console = Console()
@@ -64,12 +59,22 @@ def run_sweep(sweep: Sweep, options: PoolOptions) -> None:
     try:
         pool.run()
     finally:
-        try:
-            print_comparison(console, sweep)
-        finally:
-            print_failures(console, jobs)
-    if pool.stops:
-        raise SystemExit(128 + pool.stops[0])
+        report(console, jobs, folder=folder, runs_root=sweep.runs_root)
+    exit_unless_done(jobs, stops=pool.stops)
+
+
+def report(console: Console, jobs: Sequence[Job], *, folder: SweepFolder, runs_root: Path) -> None:
+    """Compares the cells, and lists those that are not done."""
+    try:
+        print_comparison(console, folder.path, runs_root=runs_root)
+    finally:
+        print_failures(console, jobs)
+
+
+def exit_unless_done(jobs: Sequence[Job], *, stops: Sequence[int]) -> None:
+    """Raises SystemExit after a stop signal, or if a cell is not done."""
+    if stops:
+        raise SystemExit(128 + stops[0])
     if any(job.state != "done" for job in jobs):
         raise SystemExit(1)
 
@@ -82,13 +87,13 @@ def announce(console: Console, sweep: Sweep, jobs: Sequence[Job]) -> None:
     plain(console, f"sweep {sweep.folder.name}; {left}; {kind}: {len(sweep.devices.names)}")
 
 
-def print_comparison(console: Console, sweep: Sweep) -> None:
+def print_comparison(console: Console, folder: Path, *, runs_root: Path) -> None:
     """Writes the comparison of all cells into the sweep folder and prints its summary."""
     from bioinstruct.analysis import compare, load_sweep, terminal_summary
 
     try:
-        cells = load_sweep(sweep.folder, sweep.runs_root)
-        comparison = compare(cells, output=sweep.folder, title=sweep.folder.name)
+        cells = load_sweep(folder, runs_root)
+        comparison = compare(cells, output=folder, title=folder.name)
     except (UserError, PrerequisiteError) as error:
         plain(console, f"no comparison: {error}")
     else:

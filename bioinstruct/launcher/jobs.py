@@ -22,9 +22,9 @@ TAIL_BYTES = 8192
 
 @dataclass
 class Progress:
-    """Last known training step of a running cell, and its speed since this launcher first saw it move."""
+    """How far a running cell is, and its speed since this launcher first saw it move."""
 
-    step: int = 0
+    steps_done: int = 0
     loss: float | None = None
     seconds_per_step: float | None = None
     read_at: float = 0.0
@@ -36,15 +36,16 @@ class Progress:
         newest = newest_metrics(metrics_file)
         if newest is None:
             return
-        self.step, self.loss = newest
+        step, self.loss = newest
+        self.steps_done = step + 1  # steps are counted from 0
         if self._first is None:
-            self._first = (self.step, now)
-        elif self.step > self._first[0]:
-            self.seconds_per_step = (now - self._first[1]) / (self.step - self._first[0])
+            self._first = (self.steps_done, now)
+        elif self.steps_done > self._first[0]:
+            self.seconds_per_step = (now - self._first[1]) / (self.steps_done - self._first[0])
 
     def seconds_left(self, num_steps: int) -> float | None:
         """Time to the last training step at the speed seen so far, or None while it is unknown."""
-        return None if self.seconds_per_step is None else (num_steps - self.step) * self.seconds_per_step
+        return None if self.seconds_per_step is None else (num_steps - self.steps_done) * self.seconds_per_step
 
 
 def newest_metrics(metrics_file: Path) -> tuple[int, float] | None:

@@ -88,9 +88,7 @@ def speed_lines(measured: dict[str, Measured | None], tokens_per_second: float |
         elif tokens_per_second is not None:
             lines.append(f"{model}: {tokens_per_second:,.0f} tokens/s (hydra.launcher.tokens_per_second)")
         else:
-            lines.append(
-                f"{model}: no trained run to measure; hydra.launcher.tokens_per_second=… gives times"
-            )
+            lines.append(f"{model}: no trained run to measure; hydra.launcher.tokens_per_second=… gives times")
     return lines
 
 

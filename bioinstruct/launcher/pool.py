@@ -175,7 +175,7 @@ def lock_of(job: Job) -> int | None:
 def stop_signals(received: list[int]) -> Iterator[None]:
     """Collects SIGINT, SIGTERM and SIGHUP in `received`; signals that are ignored stay ignored."""
 
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
 
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}

@@ -74,9 +74,7 @@ def plan_cells(drafts: Sequence[Draft]) -> list[Cell]:
     return unique_cells(drafts, plan_drafts(drafts))
 
 
-def choose_devices(
-    configs: Sequence[TrainConfig], *, slots: int | None, environment: Mapping[str, str]
-) -> Devices:
+def choose_devices(configs: Sequence[TrainConfig], *, slots: int | None, environment: Mapping[str, str]) -> Devices:
     """GPUs where there are any and a cell may use one, else slots of the CPU."""
     cores = count_cores()
     accelerators = {config.trainer.accelerator.value for config in configs}
@@ -93,15 +91,12 @@ def placed_config(config: TrainConfig, *, devices: Devices, gpus_per_cell: int |
     """A cell's config with the number of devices and threads it will get."""
     trainer = config.trainer
     if trainer.num_nodes != 1:
-        raise UserError(
-            f"trainer.num_nodes={trainer.num_nodes}: gpu_pool runs on one node; use hydra/launcher=slurm"
-        )
+        raise UserError(f"trainer.num_nodes={trainer.num_nodes}: a cell runs on one node; allowed: 1")
     count = trainer.devices
     if gpus_per_cell is not None and devices.is_gpu:
         if count not in (1, gpus_per_cell):
             raise UserError(
-                f"trainer.devices={count} and hydra.launcher.gpus_per_cell={gpus_per_cell} disagree; "
-                "give one of them"
+                f"trainer.devices={count} and hydra.launcher.gpus_per_cell={gpus_per_cell} disagree; give one of them"
             )
         count = gpus_per_cell
     if count > len(devices.names):

@@ -58,7 +58,7 @@ class PlainView:
     def event(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def update(self, jobs: Sequence[Job]) -> None:  # noqa: ARG002
+    def update(self, jobs: Sequence[Job]) -> None:
         return None
 
 
@@ -121,11 +121,13 @@ def _row(job: Job, *, now: float) -> list[str]:
         return [job.cell.label, state, "", "", "", "", ""]
     progress, num_steps = job.progress, job.cell.plan.num_steps
     left = progress.seconds_left(num_steps)
+    is_trained = progress.steps_done >= num_steps or job.cell.plan.state == "trained"
+    doing = "evaluating" if is_trained else "training"
     return [
         job.cell.label,
-        job.state if job.attempts == 1 else f"{job.state} (attempt {job.attempts})",
+        doing if job.attempts == 1 else f"{doing} (attempt {job.attempts})",
         ", ".join(job.lease.devices),
-        f"{progress.step}/{num_steps}" if progress.step else "",
+        f"{progress.steps_done}/{num_steps}" if progress.steps_done else "",
         "" if progress.loss is None else f"{progress.loss:.4f}",
         "" if left is None else duration(left),
         duration(now - job.started),

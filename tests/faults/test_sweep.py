@@ -42,7 +42,7 @@ def kill_cell(process: subprocess.Popen[bytes], chance: random.Random) -> None:
         os.kill(chance.choice(running), signal.SIGKILL)
 
 
-def kill_launcher(process: subprocess.Popen[bytes], chance: random.Random) -> None:  # noqa: ARG001
+def kill_launcher(process: subprocess.Popen[bytes], chance: random.Random) -> None:
     process.kill()
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from rich.console import Console
 
 from bioinstruct.config import TrainConfig
 from bioinstruct.launcher.cells import Cell, CellPlan
+from bioinstruct.launcher.children import Child
+from bioinstruct.launcher.devices import Lease
 from bioinstruct.launcher.jobs import Job, Progress, State, newest_metrics
 from bioinstruct.launcher.view import LiveView, PlainView, duration, make_view, sweep_table
 
@@ -45,10 +48,10 @@ def test_newest_metrics_reads_the_end_of_a_long_file(tmp_path: Path) -> None:
 
 def test_time_left_comes_from_the_steps_seen_by_this_launcher(tmp_path: Path) -> None:
     file, progress = tmp_path / "metrics.csv", Progress()
-    file.write_text("step,loss\n40,2.5\n")
+    file.write_text("step,loss\n39,2.5\n")
     progress.read(file, now=100.0)
     assert progress.seconds_left(100) is None
-    file.write_text("step,loss\n50,2.5\n")
+    file.write_text("step,loss\n49,2.5\n")
     progress.read(file, now=120.0)
     assert progress.seconds_left(100) == 100.0
 
@@ -60,3 +63,15 @@ def test_only_a_terminal_gets_a_live_table() -> None:
 
 def test_durations_are_short() -> None:
     assert [duration(s) for s in (45, 720, 12240)] == ["45 s", "12 min", "3.4 h"]
+
+
+def test_a_cell_whose_last_step_is_done_is_evaluating() -> None:
+    running = job("a", "running")
+    running.child = Child(subprocess.Popen(["true"]), log_file=Path("a.log"), log_start=0)
+    running.lease = Lease(("cpu0",), is_gpu=False, threads=1)
+    running.attempts = 1
+    running.progress.steps_done = 9
+    assert "training" in rendered([running], max_rows=9)
+    running.progress.steps_done = 10
+    assert "evaluating" in rendered([running], max_rows=9)
+    running.child.process.wait()

@@ -12,7 +12,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -78,9 +78,7 @@ class GpuPoolLauncher(ProjectLauncher):
 
         options = typed_config(OmegaConf.create(self.options), PoolOptions)
         options.check()
-        sweep = place_sweep(
-            multirun, gpus_per_cell=options.gpus_per_cell, slots=options.slots, environment=os.environ
-        )
+        sweep = place_sweep(multirun, gpus_per_cell=options.gpus_per_cell, slots=options.slots, environment=os.environ)
         run_sweep(sweep, options)
 
 
@@ -97,5 +95,15 @@ class PlanLauncher(ProjectLauncher):
         print_plan(multirun.folder.name, cells, options, runs_root=multirun.runs_root)
 
 
-LAUNCHERS: tuple[type[Launcher], ...] = (GpuPoolLauncher, PlanLauncher)
+class SlurmLauncher(ProjectLauncher):
+    """One Slurm array task per cell."""
+
+    def run(self, multirun: Multirun) -> None:
+        from bioinstruct.launcher.slurm import run_on_slurm
+
+        options = cast(dict[str, object], OmegaConf.to_container(OmegaConf.create(self.options), resolve=True))
+        run_on_slurm(multirun, options)
+
+
+LAUNCHERS: tuple[type[Launcher], ...] = (GpuPoolLauncher, PlanLauncher, SlurmLauncher)
 """What `run_hydra` registers."""
