@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bioinstruct.building.prompting import check_prompt
 from bioinstruct.config.building import (
     AnswerFormat,
@@ -17,6 +19,9 @@ from bioinstruct.runs import check_name
 
 NO_STRUCTURED_OUTPUT = ("gpt-4-0613", "gpt-4-0314", "gpt-3.5-turbo", "gpt-4-turbo")
 """Beginnings of OpenAI models without JSON schemas (platform.openai.com/docs/guides/structured-outputs)."""
+
+VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""A key pasted in the place of a name does not look like this, and is not repeated in the message."""
 
 
 def check_generate(config: GenerateConfig) -> None:
@@ -36,6 +41,8 @@ def check_generate(config: GenerateConfig) -> None:
 
 def check_llm(llm: LlmConfig) -> None:
     """Raises UserError for an endpoint's value out of range."""
+    if not VARIABLE_NAME.fullmatch(llm.api_key_env):
+        raise UserError("llm.api_key_env must be the name of an environment variable, such as OPENAI_API_KEY")
     in_range("llm.temperature", llm.temperature, low=0, high=2)
     in_range("llm.top_p", llm.top_p, above=0, high=1)
     for key in ("max_tokens", "concurrency", "max_attempts"):

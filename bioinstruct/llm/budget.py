@@ -72,9 +72,9 @@ class Budget:
         self.spent = spent
         self.reserved = 0
 
-    def reserve(self, cost: int) -> bool:
-        """Sets `cost` aside if it fits under the cap."""
-        if self.cap is not None and self.spent + self.reserved + cost > self.cap:
+    def reserve(self, cost: int, *, leaving: int = 0) -> bool:
+        """Sets `cost` aside if it fits under the cap with `leaving` to spare."""
+        if self.cap is not None and self.spent + self.reserved + cost + leaving > self.cap:
             return False
         self.reserved += cost
         return True

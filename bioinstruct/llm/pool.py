@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
-from bioinstruct.llm.budget import Budget, estimate_prompt_tokens
+from bioinstruct.llm.budget import NANO, Budget, estimate_prompt_tokens
 from bioinstruct.llm.exchange import (
     BudgetError,
     ChatAnswer,
@@ -104,6 +104,9 @@ class _Pool:
         self.replayed: set[asyncio.Future[ChatAnswer]] = set()
         self.tasks: set[asyncio.Task[ChatAnswer]] = set()
         self.held: ChatRequest | None = None
+        self.num_begun = 0
+        self.owed: dict[int, int] = {}
+        """Worst cost of requests that have no answer and nothing set aside, by their place in the order."""
 
     async def stream(
         self, requests: Iterator[ChatRequest], ahead: Callable[[], int]
@@ -150,7 +153,9 @@ class _Pool:
                 self.held = request
                 return
             else:
-                task = asyncio.get_running_loop().create_task(self._answer(request))
+                task = asyncio.get_running_loop().create_task(self._answer(request, self.num_begun))
+                self.owed[self.num_begun] = self.budget.price.worst_cost(request)
+                self.num_begun += 1
                 self.pending.append(task)
                 self.tasks.add(task)
 
@@ -172,14 +177,14 @@ class _Pool:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    async def _answer(self, request: ChatRequest) -> ChatAnswer:
+    async def _answer(self, request: ChatRequest, place: int) -> ChatAnswer:
         """A new answer, after as many attempts as it takes."""
         identity = request.request_id
         tokens = estimate_prompt_tokens(request) + request.max_tokens
         for attempt in range(1, self.settings.max_attempts + 1):
             await self.limiter.acquire(tokens)
             try:
-                return await self._attempt(request)
+                return await self._attempt(request, place)
             except RetryableError as error:
                 if attempt == self.settings.max_attempts:
                     raise EndpointError(
@@ -196,8 +201,8 @@ class _Pool:
                     await asyncio.sleep(wait)
         raise AssertionError("max_attempts is at least 1")
 
-    async def _attempt(self, request: ChatRequest) -> ChatAnswer:
-        reserved = await self._reserve(request)
+    async def _attempt(self, request: ChatRequest, place: int) -> ChatAnswer:
+        reserved = await self._reserve(place)
         attempt = self.log.sent(request, reserved=reserved)
         task = asyncio.current_task()
         assert task is not None
@@ -214,6 +219,7 @@ class _Pool:
             self.log.failed(request.request_id, attempt=attempt, kind=error.kind, charged=charged)
             if self.closing:
                 raise asyncio.CancelledError from error
+            self.owed[place] = reserved
             raise
         except EndpointError:
             charged = 0
@@ -225,19 +231,28 @@ class _Pool:
             async with self.settled:
                 self.settled.notify_all()
 
-    async def _reserve(self, request: ChatRequest) -> int:
-        """Sets the worst cost aside, waiting for others to settle; BudgetError where it can never fit."""
-        cost = self.budget.price.worst_cost(request)
+    async def _reserve(self, place: int) -> int:
+        """Sets the worst cost of a request aside, waiting for others to settle.
+
+        What earlier requests may still need is left alone, so that money never goes to a later answer while an
+        earlier one cannot be paid. Raises BudgetError where the request can never fit.
+        """
+        cost = self.owed[place]
         async with self.settled:
-            while not self.budget.reserve(cost):
-                if not self.budget.reserved:
+            while True:
+                earlier = sum(owed for other, owed in self.owed.items() if other < place)
+                if self.budget.reserve(cost, leaving=earlier):
+                    del self.owed[place]
+                    return cost
+                if not self.budget.reserved and not earlier:
+                    del self.owed[place]
+                    self.settled.notify_all()
                     raise BudgetError(
-                        f"budget spent: {self.budget.spent / 1e9:.4f} of {(self.budget.cap or 0) / 1e9:.4f} "
-                        f"dollars are used and the next request may cost {cost / 1e9:.4f}; raise "
+                        f"budget spent: {self.budget.spent / NANO:.4f} of {(self.budget.cap or 0) / NANO:.4f} "
+                        f"dollars are used and the next request may cost {cost / NANO:.4f}; raise "
                         "budget.max_usd and run the command again, answers so far are kept"
                     )
                 await self.settled.wait()
-        return cost
 
 
 async def _next(stream: AsyncGenerator[ChatAnswer, None]) -> ChatAnswer | None:

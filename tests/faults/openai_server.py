@@ -20,8 +20,10 @@ from types import TracebackType
 from typing import Self
 
 MAX_FAULTS = 2
-ERRORS = ("429", "429_retry_after", "500", "timeout", "cut", "malformed")
-VERBS = ("Name", "Explain", "List", "Describe", "Compare", "Summarise", "Extract", "Report", "Outline", "State")
+ERRORS = ("429", "429_retry_after", "500", "cut", "malformed")
+"""Faults that take no time; a server that is too slow ("timeout") is asked for where it is wanted."""
+VERBS = ("Which", "Extract", "Write a letter about")
+"""One task in three is a question, an extraction, a text: the offline categoriser tells them apart."""
 NOUNS = ("dose", "risk", "cause", "trial", "symptom", "enzyme", "receptor", "biopsy", "fracture", "vaccine")
 PLACES = ("liver", "kidney", "lung", "retina", "spleen", "artery", "neuron", "marrow", "thyroid", "bladder")
 PEOPLE = ("children", "nurses", "elders", "athletes", "donors", "smokers", "mothers", "surgeons", "readers", "twins")
@@ -32,11 +34,16 @@ def make_tasks(identity: str, *, number: int) -> list[dict[str, str]]:
     rng = random.Random(identity)
     tasks = []
     for position in range(number):
-        words = [rng.choice(VERBS), *rng.sample(NOUNS, 2), *rng.sample(PLACES, 2), *rng.sample(PEOPLE, 2)]
-        words += [str(rng.randrange(1000)), rng.choice(NOUNS)]
+        verb = VERBS[position % 3]
+        words = [*rng.sample(NOUNS, 2), *rng.sample(PLACES, 2), *rng.sample(PEOPLE, 2), str(rng.randrange(1000))]
         kind = rng.random()
-        instruction = " ".join(words) if kind > 0.2 else "Say why water matters" if kind > 0.1 else "Too short"
-        tasks.append({"instruction": instruction, "input": "", "output": f"Answer {position} of {identity}."})
+        instruction = " ".join([verb, *words])
+        if kind < 0.2:
+            instruction = "Say why water matters" if kind < 0.1 else "Too short"
+        source = f"{words[0]}, {words[2]}, {words[4]}." if verb == "Extract" else ""
+        answers = {"Which": words[0], "Extract": f"{words[0]}\n{words[2]}"}
+        output = answers.get(verb, f"Dear reader, this letter is about {' '.join(words)}. " * 4)
+        tasks.append({"instruction": instruction, "input": source, "output": f"{output} ({identity} {position})"})
     return tasks
 
 
@@ -45,7 +52,8 @@ class ServerState:
     """What happened so far, and how the server behaves."""
 
     fault_share: float = 0.0
-    timeout_seconds: float = 0.6
+    errors: tuple[str, ...] = ERRORS
+    timeout_seconds: float = 1.2
     odd_answers: bool = True
     """Whether some answers are truncated, filtered or no JSON."""
     refuse: str | None = None
@@ -153,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
             count = state.received[identity]
         rng = random.Random(f"{identity}/{count}")
         time.sleep(rng.random() * state.delay_seconds)
-        fault = rng.choice(ERRORS) if count <= MAX_FAULTS and rng.random() < state.fault_share else None
+        fault = rng.choice(state.errors) if count <= MAX_FAULTS and rng.random() < state.fault_share else None
         error = {"error": {"message": "later", "code": None, "type": "x", "param": None}}
         if fault == "429":
             return self._send(429, error)

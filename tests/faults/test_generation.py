@@ -31,7 +31,7 @@ from bioinstruct.llm.sending import Sender
 from bioinstruct.llm_client import OpenAiClient
 from bioinstruct.runs import read_json
 from tests.building.profiles import load_profile
-from tests.faults.openai_server import FaultServer, ServerState
+from tests.faults.openai_server import ERRORS, FaultServer, ServerState
 
 KEY = "sk-test-never-to-be-seen-0123456789"
 KEY_VARIABLE = "GENERATION_TEST_KEY"
@@ -49,7 +49,7 @@ def make_config(server: FaultServer, *, num_records: int = 60, max_usd: float | 
         base_url=server.base_url,
         api_key_env=KEY_VARIABLE,
         max_tokens=400,
-        timeout_seconds=0.3,
+        timeout_seconds=10.0,
         backoff_seconds=0.01,
         batch_poll_seconds=0.01,
     )
@@ -82,9 +82,12 @@ def charged_usd(state: ServerState) -> float:
 
 
 def test_faults_change_neither_number_nor_content_nor_order(tmp_path: Path) -> None:
-    with FaultServer(ServerState()) as calm, FaultServer(ServerState(fault_share=0.5)) as rough:
+    state = ServerState(fault_share=0.5, errors=(*ERRORS, "timeout"))
+    with FaultServer(ServerState()) as calm, FaultServer(state) as rough:
         run(make_config(calm), tmp_path / "calm")
-        run(make_config(rough), tmp_path / "rough")
+        config = make_config(rough)
+        config.llm.timeout_seconds = 0.8
+        run(config, tmp_path / "rough")
         assert sum(rough.state.received.values()) > len(rough.state.received)
     records = read_lines(tmp_path / "rough" / "records.jsonl")
     assert len(records) == 60
@@ -123,13 +126,15 @@ def test_a_larger_dataset_continues_the_smaller_one(tmp_path: Path) -> None:
 
 def test_the_budget_is_never_exceeded_and_more_of_it_goes_on(tmp_path: Path) -> None:
     with FaultServer(ServerState(fault_share=0.4)) as server:
+        config = make_config(server, max_usd=0.05)
+        config.llm.concurrency = 2
         with pytest.raises(BudgetError, match=r"budget spent.*raise budget\.max_usd"):
-            run(make_config(server, max_usd=0.06), tmp_path)
-        assert 0 < charged_usd(server.state) <= 0.06
+            run(config, tmp_path)
+        assert 0 < charged_usd(server.state) <= 0.05
         assert 0 < len(read_lines(tmp_path / "records.jsonl")) < 60
         spent = read_json(tmp_path / "summary.json")["spent_usd"]
         assert isinstance(spent, float)
-        assert charged_usd(server.state) <= spent <= 0.06
+        assert charged_usd(server.state) <= spent <= 0.05
         run(make_config(server, max_usd=2.0), tmp_path)
     assert len(read_lines(tmp_path / "records.jsonl")) == 60
 
@@ -211,7 +216,6 @@ def start_command(server: FaultServer, output_root: Path, *, num_records: int) -
         f"num_records={num_records}",
         f"llm.base_url={server.base_url}",
         f"llm.api_key_env={KEY_VARIABLE}",
-        "llm.timeout_seconds=0.5",
         "llm.backoff_seconds=0.02",
         "prompt.num_tasks=6",
         "budget.max_usd=20",

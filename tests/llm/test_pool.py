@@ -109,6 +109,19 @@ def test_the_budget_ends_the_answers_in_the_place_of_the_request_that_does_not_f
             next(answers)
 
 
+def test_money_goes_to_the_first_request_while_its_answer_is_missing(tmp_path: Path) -> None:
+    requests = make_requests(9)
+    worst = Price(1.0, 1.0).worst_cost(requests[0])
+    # Enough for a lost attempt of the first request and a second one, unless later requests spend it.
+    budget = make_budget(2.5 * worst / 1e9)
+    client = FakeClient(errors={"0": [retryable(maybe_charged=True)]})
+    with RequestLog(tmp_path / "log.jsonl") as log:
+        answers = run_requests(requests, client=client, log=log, budget=budget, settings=SETTINGS)
+        assert next(answers).text == "0"
+        answers.close()
+    assert log.spent <= 2.5 * worst
+
+
 def test_a_fatal_error_of_a_later_request_stops_all_at_once(tmp_path: Path) -> None:
     client = FakeClient(errors={"3": [EndpointError("no such model")]})
     with RequestLog(tmp_path / "log.jsonl") as log:
