@@ -96,6 +96,11 @@ def label_by_llm(
             category = read_category(answer.text)
             if category is not None:
                 rows.append({"record": record.record_id, "category": category})
+    if not rows:
+        raise UserError(
+            f"none of {len(records)} answers names exactly one of {', '.join(CATEGORIES)} (see {log_file}); "
+            "use a larger model, another prompt (instruct), or backend=offline"
+        )
     return Labelling(rows, len(records) - len(rows))
 
 
