@@ -48,7 +48,7 @@ def _forward(layer: LoraLayer, x: torch.Tensor) -> torch.Tensor:
     scale = layer.scaling[ADAPTER]
     a = layer.lora_A[ADAPTER].weight.to(x.dtype)  # (r, I)
     b = layer.lora_B[ADAPTER].weight.to(x.dtype)  # (O, r)
-    drops = layer.training and isinstance(dropout, torch.nn.Dropout) and dropout.p > 0
+    drops = isinstance(dropout, torch.nn.Dropout) and dropout.training and dropout.p > 0
     if not drops and type(base) is torch.nn.Linear and getattr(base, "bias", None) is None:
         rows = x.reshape(-1, x.shape[-1])  # (N, I)
         return _LoraLinear.apply(rows, base.weight, a, b, scale).view(*x.shape[:-1], -1)

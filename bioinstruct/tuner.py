@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -215,12 +216,10 @@ class LoraTuner(LightningModule):
     def validate(self) -> Row:
         """Mean loss over the validation records' response tokens, in all and per category."""
         sums = torch.zeros(len(self.categories), 2, dtype=torch.float64, device=self.device)
-        self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), _without_dropout(self.model):
             for micro_batch in self.validation[_rank() :: _world_size()]:
                 moved = to_device(micro_batch, self.device)
                 _add_by_category(sums, self.loss(moved)[1], moved.category_index)
-        self.model.train()
         if _world_size() > 1:
             dist.all_reduce(sums)
         mean = float(sums[:, 0].sum() / sums[:, 1].sum())
@@ -268,6 +267,23 @@ def learning_rate(step: int, num_steps: int, *, optim: OptimConfig) -> float:
             return optim.lr * (1 - done)
         case Schedule.cosine:
             return optim.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@contextmanager
+def _without_dropout(model: PeftModel) -> Iterator[None]:
+    """Turns dropout off and nothing else.
+
+    In eval mode bitsandbytes 0.50 repacks 4-bit weights for inference on CPUs with AVX512-BF16, and they would
+    stay so when training goes on.
+    """
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()
 
 
 def _add_by_category(sums: torch.Tensor, losses: torch.Tensor, category_index: torch.Tensor) -> None:

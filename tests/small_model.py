@@ -9,13 +9,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 
-def save_small_llama(folder: Path, *, num_key_value_heads: int = 4, layers: int = 2) -> Path:
+def save_small_llama(folder: Path, *, num_key_value_heads: int = 4, layers: int = 2, width: int = 32) -> Path:
     """Writes model and tokenizer into `folder` and returns it."""
     tokenizer = byte_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=num_key_value_heads,
