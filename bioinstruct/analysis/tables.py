@@ -226,7 +226,7 @@ def effect_table(result: VariantResult) -> Table:
         lost = [effect for effect in result.effects if effect.missing == missing]
         names = ", ".join(dict.fromkeys(effect.name for effect in lost))
         families = ", ".join(dict.fromkeys(family_name(effect.family) for effect in lost))
-        rows.append((names, families, missing, DASH, DASH, lost[0].kind))
+        rows.append((names, families, missing, DASH, DASH, ", ".join(dict.fromkeys(effect.kind for effect in lost))))
     return Table(with_variant("Effects of the categories", result), header, tuple(rows), (effect_note(result),))
 
 

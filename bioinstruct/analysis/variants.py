@@ -125,7 +125,7 @@ def _telling_keys(cells: Sequence[Cell]) -> list[str]:
 
 def _value(cell: Cell, key: str) -> str:
     plain = {"model": cell.model, "data": cell.data, "design": cell.design}
-    return plain[key] if key in plain else cell.settings.get(key, "")
+    return plain[key] if key in plain else cell.settings.get(key, "None")  # a key added later is null in old runs
 
 
 def _natural(value: str) -> float:
@@ -141,7 +141,7 @@ def _short(key: str) -> str:
 
 
 def _fits(cell: Cell, identity: tuple[str, ...], keys: Sequence[str]) -> bool:
-    return all(not _value(cell, k) or _value(cell, k) == v for k, v in zip(keys, identity, strict=True))
+    return all(_value(cell, k) in ("", "None", v) for k, v in zip(keys, identity, strict=True))
 
 
 def _same_model(base: Cell, cell: Cell) -> bool:

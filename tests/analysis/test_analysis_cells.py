@@ -28,6 +28,21 @@ def test_a_sweep_is_read_with_items_settings_and_states(tmp_path: Path) -> None:
     assert len(items.ids) == 200
 
 
+def test_a_cell_that_never_started_belongs_to_its_grid_by_the_planned_config(tmp_path: Path) -> None:
+    rows = grid_rows((0,), n=20)
+    folder = write_sweep(rows, tmp_path, states={0: "waiting", 2: "waiting"})
+    (folder / "cells").mkdir()
+    for index in (0, 2):
+        planned = (
+            "model: {name: tiny}\nlora: {rank: 16}\ndata: {name: bioinstruct, num_records: 600}\noptim: {new: null}\n"
+        )
+        (folder / "cells" / f"{rows[index]['run_id']}.yaml").write_text(planned)
+    for path in (tmp_path / "train").glob("*/config.yaml"):
+        path.write_text(path.read_text().replace("data: {", "data: {name: bioinstruct, "))
+    variants = variants_of(load_sweep(folder, tmp_path / "train"))
+    assert [(variant.label, len(variant.cells)) for variant in variants] == [("", 8)]
+
+
 def test_items_line_up_by_id_whatever_their_order_in_the_file() -> None:
     one = row(("qa",), 0)
     scores = one["scores"]
