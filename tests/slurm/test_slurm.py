@@ -20,9 +20,9 @@ pytestmark = [
 ]
 
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=5")
-LONG = ("optim.epochs=400", "trainer.checkpoint_every_steps=5")
-NUM_STEPS = 1200
-"""12 records of a category, 4 a step, 400 epochs."""
+LONG = ("optim.epochs=100", "trainer.checkpoint_every_steps=5")
+NUM_STEPS = 300
+"""12 records of a category, 4 a step, 100 epochs."""
 
 
 @pytest.fixture(scope="module")
