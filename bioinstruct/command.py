@@ -42,12 +42,12 @@ def user_errors() -> Iterator[None]:
 def log_to_console() -> None:
     """One line per event on standard error, without what the libraries below say of themselves."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for noisy in ("absl", "bitsandbytes", "fsspec", "httpx", "matplotlib", "torch"):
+    for noisy in ("absl", "bitsandbytes", "fsspec", "httpx", "httpx2", "matplotlib", "openai", "torch"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    for module in ("transformers", "pytorch_lightning", "torch"):
+    for module in ("transformers", "pytorch_lightning", "lightning_fabric", "peft", "torch"):
         warnings.filterwarnings("ignore", module=module)
 
 

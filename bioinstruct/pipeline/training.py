@@ -199,7 +199,7 @@ def save_adapter(model: PeftModel, folder: RunFolder, *, name: str, base_path: s
     for peft_config in model.peft_config.values():
         peft_config.base_model_name_or_path = base_path
     with whole_folder(folder.path / name) as temporary:
-        model.save_pretrained(str(temporary), safe_serialization=True)
+        model.save_pretrained(str(temporary), save_embedding_layers=False)
 
 
 def _keep_adapters(config: TrainConfig, model: PeftModel, folder: RunFolder) -> None:
