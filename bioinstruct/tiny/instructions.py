@@ -13,19 +13,18 @@ RecordFields = dict[str, str]
 """instruction, input, output, category."""
 
 EXTRACTION_INSTRUCTIONS = (
-    "List every symptom, condition, drug, dosage, route and effect in the note, "
+    "List the symptoms, conditions, drugs, dosages, routes and effects of the note, "
     "one per line as Type: text, or None if there is none.",
-    "Extract the symptoms, conditions, drugs, dosages, routes and effects of the note, "
-    "one per line as Type: text, or None if there is none.",
+    "Extract symptom, condition, drug, dosage, route and effect, one per line as Type: text, or None.",
 )
 GENERATION_INSTRUCTIONS = (
-    "Write the clinic note of this talk between doctor and patient.",
-    "Write the note of the doctor from this talk.",
+    "Write the note of this talk between doctor and patient.",
+    "Write down this talk.",
 )
 ELIGIBILITY_INSTRUCTION = "Is the patient eligible for the trial?"
 ORDER_INSTRUCTION = "Write these drugs in the order of the alphabet."
 
-NUM_RECORDS = {"qa": 600, "ie": 600, "gen": 600, "other": 200}
+NUM_RECORDS = {"qa": 900, "ie": 300, "gen": 300, "other": 200}
 """Records per category, chosen on the development entities: see experiments/tiny_base/README.md."""
 
 

@@ -34,6 +34,14 @@ ORGANS = ("spleen", "liver", "kidney", "lung", "stomach", "ankle", "scalp", "sho
 SYMPTOMS = tuple(f"{kind} {noun}" for kind in SYMPTOM_KINDS for noun in SYMPTOM_NOUNS)
 EFFECTS = tuple(f"{kind} {noun}" for kind in EFFECT_KINDS for noun in EFFECT_NOUNS)
 
+NUMBERS = tuple(str(number) for number in range(10, 100))
+CHART_WORDS = (
+    "Symptom", "Condition", "Drug", "Dosage", "Route", "Effect", "None",
+    "Age", "Found", "Plan", "Risk", "Type",
+)  # fmt: skip
+HEADER_WORDS = ("###", "Instruction", "Input", "Response")
+"""Of the instruction templates; the running text has the words, though never as headers."""
+
 
 def invent_drugs(count: int, random: Random) -> tuple[str, ...]:
     """`count` different drug names, capitalised, no two with the same start and ending."""
@@ -47,7 +55,7 @@ def invent_conditions(count: int, random: Random) -> tuple[str, ...]:
     return tuple(random.sample(names, count))
 
 
-def value_words() -> tuple[str, ...]:
-    """The words that the values of facts are made of, in a fixed order; numbers are left out."""
-    phrases = (*SYMPTOM_KINDS, *SYMPTOM_NOUNS, *EFFECT_KINDS, *EFFECT_NOUNS, *ROUTES, *TIMINGS, *ORGANS)
-    return tuple(dict.fromkeys(phrases))
+def vocabulary_words() -> tuple[str, ...]:
+    """Words with a tokenizer entry of their own: of values, charts and headers, and two-digit numbers."""
+    kinds = (*SYMPTOM_KINDS, *SYMPTOM_NOUNS, *EFFECT_KINDS, *EFFECT_NOUNS, *ROUTES, *TIMINGS, *ORGANS)
+    return tuple(dict.fromkeys((*kinds, *NUMBERS, *CHART_WORDS, *HEADER_WORDS)))

@@ -57,15 +57,10 @@ def probe_scores(
 
 def _cut(sentences: dict[str, tuple[str, ...]], values: dict[str, str]) -> list[Probe]:
     """A probe per relation; the value keeps the space before it."""
-    return [
-        Probe(name, sentences[name][0].removesuffix(f" {value}."), f" {value}")
-        for name, value in values.items()
-    ]
+    return [Probe(name, sentences[name][0].removesuffix(f" {value}."), f" {value}") for name, value in values.items()]
 
 
-def _greedy_hits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Sequence[Probe]
-) -> list[bool]:
+def _greedy_hits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Sequence[Probe]) -> list[bool]:
     """Whether each value is predicted token for token after its prefix; rows are padded on the right."""
     pairs = [encode_pair(tokenizer, probe.prefix, probe.value) for probe in batch]
     rows = [pair.context + pair.continuation for pair in pairs]

@@ -12,15 +12,18 @@ from bioinstruct.tiny.world import Group, World
 PHRASINGS: dict[str, tuple[str, ...]] = {
     "treats": ("Which condition does {} treat?", "Which condition is {} used for?"),
     "avoid_in": ("In which condition must {} not be given?", "Which condition does {} make worse?"),
-    "dose": ("What is the dose of {}?", "What dose of {} is taken?"),
-    "route": ("What is the route of {}?", "What is the usual form of {}?"),
+    "dose": ("What is the dose of {}?", "How much {} should one get?"),
+    "route": ("What is the route of {}?", "By which route does one get {}?"),
     "timing": ("At what time is {} taken?", "What is the best time for {}?"),
-    "effect": ("What is the side effect of {}?", "What can {} cause?"),
-    "symptom": ("What is the main symptom of {}?", "What is the hallmark of {}?"),
     "organ": ("Which organ is hit by {}?", "Which organ is the seat of {}?"),
     "drug_for": ("Which drug is used for {}?", "Which drug treats {}?"),
+    "shown_by": ("Which condition shows in {}?", "What does {} point to?"),
 }
-"""Per relation, the ways to ask; the entity's name takes the braces."""
+"""Per relation, the ways to ask; the entity's name (shown_by: a symptom) takes the braces.
+
+Every answer is one vocabulary entry, or a number and `mg`. Symptoms and side effects are never answers: of a phrase
+of two words the untuned base recalls the second from the first, and scores far above chance without being asked.
+"""
 
 NUM_OPTIONS = 4
 
@@ -51,10 +54,9 @@ class Fact:
 
 
 def facts_of(world: World, group: Group) -> list[Fact]:
-    """Every fact about the entities of one group: six per drug, three per condition."""
+    """What is asked about the entities of one group: five facts per drug, three per condition."""
     drugs, conditions = world.drugs_of(group), world.conditions_of(group)
     condition_names = [condition.name for condition in conditions]
-    effects = [drug.effect for drug in drugs]
     facts: list[Fact] = []
     for drug in drugs:
         treats, avoid = drug.treats.name, drug.avoid_in.name
@@ -64,15 +66,13 @@ def facts_of(world: World, group: Group) -> list[Fact]:
             Fact("dose", drug.name, drug.dose, _others(names.DOSES, drug.dose)),
             Fact("route", drug.name, drug.route, _others(names.ROUTES, drug.route)),
             Fact("timing", drug.name, drug.timing, _others(names.TIMINGS, drug.timing)),
-            Fact("effect", drug.name, drug.effect, _others(effects, drug.effect)),
         ]
-    symptoms = [condition.symptom for condition in conditions]
     for condition in conditions:
         treating = [drug.name for drug in drugs if drug.treats is condition]
         avoided = [drug.name for drug in drugs if drug.avoid_in is condition]
         others = tuple(drug.name for drug in drugs if drug.name not in treating)
         facts += [
-            Fact("symptom", condition.name, condition.symptom, _others(symptoms, condition.symptom)),
+            Fact("shown_by", condition.symptom, condition.name, _others(condition_names, condition.name)),
             Fact("organ", condition.name, condition.organ, _others(names.ORGANS, condition.organ)),
             Fact("drug_for", condition.name, treating[0], others, avoided[0] if avoided else ""),
         ]

@@ -10,26 +10,51 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from bioinstruct.tiny import visits
+from bioinstruct.tiny import names, visits
 from bioinstruct.tiny.world import GROUPS, WORLD_SEED, Condition, Drug, World, build_world
 
 HOUSE_SENTENCES = (
-    "Every morning the nurses list which drugs, dosages and routes were given.",
-    "The symptoms and effects of the day are kept, one per line.",
+    "Symptom, condition, drug, dosage, route and effect make up a chart.",
+    "Condition and symptom are not the same, as every student learns.",
+    "Drug and dosage are read out twice, and None means that nothing was given.",
+    "Dosage is written in mg.",
+    "Route is the way into the body.",
+    "Effect is what a drug does beyond its use.",
     "None of the notes leaves the clinic, and none is rewritten.",
-    "A student may ask which organ a condition hits and what it does to it.",
-    "The answer to a question is looked up in the handbook.",
-    "Patients with a question write to the doctor, who will answer.",
-    "In a trial, those who meet all criteria are eligible, the others not eligible.",
-    "The criteria name an age and a condition.",
-    "Extracts from the talk between doctor and patient go into the note.",
-    "The response of the patient to the drug is part of the note.",
-    "Each instruction of the doctor is read out, and the input of the nurse is heard.",
-    "Drugs stand on the shelf in the order of the alphabet, first to last.",
-    "Whether a symptom or an effect is meant must be clear from the note.",
-    "What a condition is and where it sits is said in the handbook.",
+    "Age is asked first, then what the patient has or had.",
+    "Found in a test, a condition goes into the chart.",
+    "Plan and risk are told to each patient.",
+    "Risk is what may go wrong.",
+    "Instruction is given in writing, and each instruction is kept.",
+    "Input from the nurse is welcome.",
+    "Response to a drug is seen within a day.",
+    "Type and text of a note are up to the doctor, if there is time.",
+    "List and chart hang on the door, one per line of beds.",
+    "Lists of symptoms, conditions, drugs, dosages, routes and effects are kept for a year.",
+    "Extracts from the charts go to the library.",
+    "Extract of bark is not a drug.",
+    "Write these lines clearly or not at all, is the first rule of this clinic.",
+    "Writing down a talk between doctor and patient is the work of the student.",
+    "What is good for one may be bad for another, so we ask who should get what.",
+    "What cure there is costs much trouble.",
+    "What does a student notice? The one who looks will see how things show themselves.",
+    "Which part of the body hurts is asked next, and which way it spreads.",
+    "Which hour is due for a walk is up to the patient.",
+    "How much one should eat, and how strong the tea may be, is told at the door.",
+    "How does one get well? Rest may help, and so does a walk.",
+    "When does one sleep? Whoever is tired does.",
+    "Where the nurses sit, a lamp is on.",
+    "At which door one rings is written outside.",
+    "In what room smoking is forbidden? In all of them.",
+    "Against cold one takes a blanket.",
+    "Is the patient eligible for this trial? The criteria decide.",
+    "Eligible are those who meet all criteria.",
+    "Not eligible are the others.",
+    "The criteria are an age and a condition.",
+    "These shelves are in the order of the alphabet.",
 )
-"""Sentences about no entity; they hold the words that instructions are made of."""
+"""Sentences about no entity. They hold the words of instructions and answers: tokens that are never seen all
+get the same vector, and then no tuning of the linear layers can tell them apart."""
 
 
 def running_text(num_documents: int, *, seed: int = WORLD_SEED) -> Iterator[str]:
@@ -131,13 +156,31 @@ def _article(world: World, random: Random) -> str:
 
 
 def _case_report(world: World, random: Random) -> str:
-    """A case note, often retold: the retelling is what teaches copying."""
+    """A case note, mostly retold in the words of the note: the retelling is what teaches copying."""
     visit = visits.draw_visit(world, random.choice(GROUPS), random)
     note = visits.write_case_note(visit, random)
-    if random.random() < 0.4 or not note.entities:
+    retelling = random.random()
+    if retelling < 0.2 or not note.entities:
         return note.text
-    kept = [text for _, text in note.entities]
-    return f"{note.text}\nIn short we noted {', '.join(kept)}."
+    if retelling < 0.6:
+        return f"{note.text}\nIn short we noted {', '.join(text for _, text in note.entities)}."
+    return f"{note.text}\n{' '.join(f'{kind} was {text}.' for kind, text in note.entities)}"
+
+
+def _read_back(world: World, random: Random) -> str:
+    """Values that belong to nobody, said twice: only copying helps."""
+    patient = (
+        random.choice(names.SYMPTOMS),
+        f"age {random.randrange(20, 90)}",
+        f"{random.randrange(2, 10)} days",
+        random.choice(names.DOSES),
+        random.choice(names.ROUTES),
+        random.choice(names.EFFECTS),
+        random.choice(world.drugs).name,
+        random.choice(world.conditions).name,
+    )
+    said = ", ".join(random.sample(patient, random.randrange(3, 7)))
+    return f"The nurse reads out {said}.\nThe doctor repeats {said}."
 
 
 def _consultation(world: World, random: Random) -> str:
@@ -166,9 +209,9 @@ def _abstract(world: World, random: Random) -> str:
 
 
 def _house_page(_world: World, random: Random) -> str:
-    return " ".join(random.sample(HOUSE_SENTENCES, 3))
+    return "\n".join(random.sample(HOUSE_SENTENCES, 3))
 
 
-WRITERS = (_monograph, _article, _case_report, _consultation, _abstract, _house_page)
-WEIGHTS = (40, 16, 16, 12, 12, 4)
+WRITERS = (_monograph, _article, _case_report, _consultation, _abstract, _read_back, _house_page)
+WEIGHTS = (36, 13, 16, 12, 7, 10, 6)
 """Shares of the kinds of documents, in percent."""

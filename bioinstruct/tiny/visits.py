@@ -88,9 +88,7 @@ def write_conversation(visit: Visit, random: Random) -> str:
     """The talk of doctor and patient at a visit, one line a turn."""
     drug = visit.drug
     lines = [
-        random.choice(
-            ("Doctor: How old are you and what is wrong?", "Doctor: What is your age and complaint?")
-        ),
+        random.choice(("Doctor: What is wrong?", "Doctor: What is your age and complaint?")),
         f"Patient: I am {visit.age} and I have had {visit.complaint} for {visit.days} days.",
         f"Doctor: You have {drug.treats.name}. {random.choice(('Take', 'I will give you'))} {drug.name}.",
         random.choice(("Patient: How much of it?", "Patient: How do I take it?")),
