@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
@@ -33,7 +33,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class CellPlan:
-    """What `pipeline.describe_cell` says of a cell."""
+    """What `pipeline` says of a cell before it starts."""
 
     run_id: str
     state: Planned
@@ -41,6 +41,8 @@ class CellPlan:
     """Real training tokens over all epochs."""
     num_steps: int
     folder: Path
+    memory_bytes: int | None = None
+    """Predicted peak memory of training on each device; None for an untuned cell or an unknown shape."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def plan_drafts(drafts: Sequence[Draft]) -> list[CellPlan]:
             raise UserError(
                 f"the cells could not be planned (exit code {ended.returncode}, see above); none was started"
             )
-        entries = cast(list[dict[str, str | int]], read_json(answer)["plans"])
+        entries = cast(list[dict[str, str | int | None]], read_json(answer)["plans"])
     errors = [
         (draft.overrides, str(entry["error"])) for draft, entry in zip(drafts, entries, strict=True) if "error" in entry
     ]
@@ -132,18 +134,21 @@ def plan_drafts(drafts: Sequence[Draft]) -> list[CellPlan]:
     return [plan_from_json(entry) for entry in entries]
 
 
-def plan_to_json(plan: CellPlan) -> dict[str, str | int]:
+def plan_to_json(plan: CellPlan) -> dict[str, str | int | None]:
     """A plan as the planning process hands it to the launcher."""
     return {**asdict(plan), "folder": str(plan.folder)}
 
 
-def plan_from_json(entry: dict[str, str | int]) -> CellPlan:
+def plan_from_json(entry: Mapping[str, str | int | None]) -> CellPlan:
+    """The plan in an answer of the planning process."""
+    memory = entry["memory_bytes"]
     return CellPlan(
         run_id=str(entry["run_id"]),
         state=cast(Planned, entry["state"]),
-        num_tokens=int(entry["num_tokens"]),
-        num_steps=int(entry["num_steps"]),
+        num_tokens=int(str(entry["num_tokens"])),
+        num_steps=int(str(entry["num_steps"])),
         folder=Path(str(entry["folder"])),
+        memory_bytes=None if memory is None else int(memory),
     )
 
 

@@ -19,7 +19,6 @@ class Measured:
     """What finished runs of a model say about the next ones."""
 
     tokens_per_second: float
-    peak_memory_bytes: int | None
     num_runs: int
     device: str
 
@@ -32,12 +31,11 @@ class Forecast:
     num_tokens_left: int
     seconds: float | None
     """Training time that is left; evaluation is not in it."""
-    peak_memory_bytes: int | None
     num_devices: int
 
 
 def measure_runs(runs_root: Path, *, model: str) -> Measured | None:
-    """Median throughput and peak memory of a model's runs on the newest one's device; None: no run."""
+    """Median throughput of a model's trained runs on the device of the newest; None without a run."""
     found: list[dict[str, JsonValue]] = []
     for file in sorted(runs_root.glob("*/run.json")):
         state = read_json(file)
@@ -48,8 +46,7 @@ def measure_runs(runs_root: Path, *, model: str) -> Measured | None:
     device = max(found, key=lambda state: str(state.get("started")))["device"]
     same = [state for state in found if state["device"] == device]
     speeds = [float(str(state["tokens_per_second"])) for state in same]
-    peaks = [int(str(state["peak_memory_bytes"])) for state in same if state.get("peak_memory_bytes")]
-    return Measured(median(speeds), max(peaks, default=None), num_runs=len(same), device=str(device))
+    return Measured(median(speeds), num_runs=len(same), device=str(device))
 
 
 def forecast_cells(
@@ -66,7 +63,6 @@ def forecast_cells(
                 cell,
                 num_tokens_left=left,
                 seconds=0.0 if left == 0 else None if speed is None else left / speed,
-                peak_memory_bytes=known.peak_memory_bytes if known else None,
                 num_devices=cell.config.trainer.devices,
             )
         )

@@ -71,7 +71,7 @@ def plan_table(name: str, forecasts: Sequence[Forecast]) -> Table:
             f"{plan.num_tokens:,}",
             f"{plan.num_steps:,}",
             "?" if forecast.seconds is None else duration(forecast.seconds),
-            "?" if forecast.peak_memory_bytes is None else f"{forecast.peak_memory_bytes / 2**30:.1f} GiB",
+            "" if plan.memory_bytes is None else f"{plan.memory_bytes / 2**30:.2f} GiB",
         )
     return table
 

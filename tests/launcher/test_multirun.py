@@ -34,3 +34,12 @@ def test_nothing_starts_when_one_cell_is_wrong(study: Path) -> None:
     assert "[category=gen]" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (study / "outputs/train").exists()
+
+
+def test_a_dry_run_shows_the_plan_and_starts_nothing(study: Path) -> None:
+    ended = run_sweep(study, "category=none,qa", "seed=0,1", "dry_run=true", "sweep_name=dry")
+    assert ended.returncode == 0, ended.stderr
+    assert "plan of dry: 3 cells" in ended.stdout
+    assert "Nothing was started." in ended.stdout
+    assert not (study / "outputs/train").exists()
+    assert not (study / "outputs/sweeps/dry/cells.json").exists()

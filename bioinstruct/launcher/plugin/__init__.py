@@ -38,8 +38,19 @@ def quiet_interrupt() -> Iterator[None]:
         sys.exit(EXIT_INTERRUPTED)
 
 
+def show_plan(multirun: Multirun, given: dict[str, object]) -> None:
+    """Prints the plan of a multirun; `given` are options of the plan launcher."""
+    from bioinstruct.launcher.plan import PlanOptions, print_plan
+    from bioinstruct.launcher.sweep import plan_cells
+
+    options = typed_config(OmegaConf.create(given), PlanOptions)
+    options.check()
+    cells = plan_cells(multirun.drafts)
+    print_plan(multirun.folder.name, cells, options, runs_root=multirun.runs_root)
+
+
 class ProjectLauncher(Launcher):
-    """What both launchers keep of a multirun: Hydra's context, the master config, the options as given."""
+    """What all launchers keep of a multirun: Hydra's context, the master config, the options as given."""
 
     def __init__(self, **options: object) -> None:
         self.options = options
@@ -54,14 +65,16 @@ class ProjectLauncher(Launcher):
         from bioinstruct.launcher.sweep import compose_multirun
 
         with user_errors(), quiet_interrupt():
-            self.run(
-                compose_multirun(
-                    self.hydra_context,
-                    self.config,
-                    job_overrides=job_overrides,
-                    initial_job_idx=initial_job_idx,
-                )
+            multirun = compose_multirun(
+                self.hydra_context,
+                self.config,
+                job_overrides=job_overrides,
+                initial_job_idx=initial_job_idx,
             )
+            if any(draft.config.dry_run for draft in multirun.drafts):
+                show_plan(multirun, {"num_gpus": [1]})
+            else:
+                self.run(multirun)
         return [JobReturn(overrides=list(each), status=JobStatus.COMPLETED) for each in job_overrides]
 
     @abstractmethod
@@ -86,13 +99,7 @@ class PlanLauncher(ProjectLauncher):
     """Shows the cells, their state and what they will cost; starts nothing."""
 
     def run(self, multirun: Multirun) -> None:
-        from bioinstruct.launcher.plan import PlanOptions, print_plan
-        from bioinstruct.launcher.sweep import plan_cells
-
-        options = typed_config(OmegaConf.create(self.options), PlanOptions)
-        options.check()
-        cells = plan_cells(multirun.drafts)
-        print_plan(multirun.folder.name, cells, options, runs_root=multirun.runs_root)
+        show_plan(multirun, self.options)
 
 
 class SlurmLauncher(ProjectLauncher):
