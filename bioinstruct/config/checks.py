@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from bioinstruct.categories import canonical
+from bioinstruct.config.export import ChatConfig, ExportConfig
 from bioinstruct.config.schema import (
     CompareConfig,
     DataSource,
@@ -18,6 +21,7 @@ from bioinstruct.runs import check_name
 
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 BACKENDS = ("hf", "replay")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def check_config(config: object) -> None:
@@ -29,6 +33,10 @@ def check_config(config: object) -> None:
             _check_evaluate(config)
         case CompareConfig():
             _check_compare(config)
+        case ExportConfig():
+            _check_export(config)
+        case ChatConfig():
+            _check_chat(config)
 
 
 def in_range(
@@ -173,3 +181,25 @@ def _check_compare(config: CompareConfig) -> None:
         raise UserError("give exactly one of folder=<sweep folder> and runs=[<run_id>,<run_id>]")
     for run in config.runs:
         check_name(run, key="runs")
+
+
+def _check_export(config: ExportConfig) -> None:
+    if config.run is None:
+        raise UserError("run is not set; give run=<run_id> of a tuned model")
+    check_name(config.run, key="run")
+    for key, value in (("base_model", config.base_model), ("push_to_hub", config.push_to_hub)):
+        if value is not None and not HUB_NAME.fullmatch(value):
+            raise UserError(f"{key}={value!r} is no Hub repository; write <owner>/<name>")
+    check_trainer(config.trainer)
+
+
+def _check_chat(config: ChatConfig) -> None:
+    if (config.run is None) == (config.model is None):
+        raise UserError("give exactly one of run=<run_id> and model=<option>")
+    if config.run is not None:
+        check_name(config.run, key="run")
+    check_template(config.template)
+    in_range("temperature", config.temperature, low=0)
+    in_range("max_new_tokens", config.max_new_tokens, low=1)
+    in_range("seed", config.seed, low=0, below=2**32)
+    check_trainer(config.trainer)

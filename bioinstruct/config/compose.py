@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bioinstruct.categories import canonical, subset_label
 from bioinstruct.config.building import CategorizeConfig, DescribeConfig, GenerateConfig
 from bioinstruct.config.checks import check_config
+from bioinstruct.config.export import ChatConfig, ExportConfig
 from bioinstruct.config.schema import CategoryConfig, CompareConfig, EvaluateConfig, TrainConfig
 from bioinstruct.errors import UserError
 from bioinstruct.runs import check_name, write_atomic
@@ -26,6 +27,8 @@ SCHEMAS: dict[str, type] = {
     "generate_schema": GenerateConfig,
     "categorize_schema": CategorizeConfig,
     "describe_schema": DescribeConfig,
+    "export_schema": ExportConfig,
+    "chat_schema": ChatConfig,
 }
 
 

@@ -32,7 +32,7 @@ from bioinstruct.pipeline.results import (
     update_run,
 )
 from bioinstruct.pipeline.training import train_adapter
-from bioinstruct.runs import RunFolder, lock_run
+from bioinstruct.runs import JsonValue, RunFolder, lock_run
 from bioinstruct.signals import EXIT_INTERRUPTED
 from bioinstruct.tracking import RunLabels, Tracker, track, write_offline_run
 
@@ -93,7 +93,9 @@ def _run_here(config: TrainConfig, folder: RunFolder, place: Place) -> None:
 
 def _train(config: TrainConfig, corpus: Corpus, *, folder: RunFolder, place: Place, tracker: Tracker) -> None:
     if place.rank == 0:
-        update_run(folder, {"status": "training", "training": describe_training(corpus)})
+        records = record_set(config)
+        hashes: dict[str, JsonValue] = {"data_hash": records.content_hash, "label_hash": records.label_hash}
+        update_run(folder, {"status": "training", "training": describe_training(corpus), **hashes})
         show_corpus(config, corpus)
     result = train_adapter(config, corpus, folder=folder, place=place, tracker=tracker)
     progress = result.progress
