@@ -134,7 +134,7 @@ def contrast(block: Block, weights: Weights) -> Contrast:
         df_terms += seed_total**2 / block.seeds.df
     variance = item_variance + seed_variance
     se = float(np.sqrt(variance))
-    df = float(variance**2 / df_terms) if df_terms > 0 else float("inf")
+    df = float(variance**2 / df_terms) if variance > 0 and df_terms > 0 else float("inf")
     half = se * t_quantile((1 + CONFIDENCE) / 2, df)
     tuned = [len(block.outcomes[key].means) for key in used if block.outcomes[key].is_tuned]
     return Contrast(
@@ -182,13 +182,13 @@ def _item_variance(block: Block, used: Weights, *, task: str) -> tuple[float, in
     combined = np.asarray(combined)
     n = len(combined)
     variance = float(combined.var(ddof=1)) if n > 1 else float("nan")
-    if all(one.is_binary for _, one in parts):
+    if all(one.is_binary for _, one in parts) and min(weight for weight, _ in parts) < 0:
         variance = max(variance, _binary_floor(combined, [weight for weight, _ in parts]))
     return variance / n, n, True
 
 
 def _binary_floor(combined: np.ndarray, weights: Sequence[float]) -> float:
-    """Least item variance of right-or-wrong items: half an item at each end of the range.
+    """Least item variance of a difference between right-or-wrong items: half an item at each end of its range.
 
     Without it 0 of 100 against 0 of 100 would give an interval of no width. After Agresti and Min 2005, who
     add half an item to each cell of a paired 2 x 2 table.

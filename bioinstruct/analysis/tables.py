@@ -210,7 +210,7 @@ def effect_table(result: VariantResult) -> Table:
     Effects that cannot be estimated share one row per reason.
     """
     header = ("effect", "tested on", "points [95 %]", "p (Holm)", "smallest detectable", "kind")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             effect.name,
             family_name(effect.family),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import pytest
 from bioinstruct.analysis.cells import Items
 from bioinstruct.analysis.estimates import (
     Block,
+    SeedVariance,
     bounded_contrast,
     cell_weights,
     combine,
@@ -76,6 +78,21 @@ def test_equal_answers_everywhere_still_leave_an_interval() -> None:
     assert found.value == 0
     assert found.low < 0 < found.high
     assert found.p == 1
+
+
+def test_a_task_without_any_success_does_not_widen_the_family_mean() -> None:
+    other = TaskKey("u", "qa", "alpaca", "h", "test", "accuracy", 100, ())
+    zeros, some = outcome([[0.0] * 100]), outcome([[1.0] * 2 + [0.0] * 98])
+    cells = Block((KEY, other), {("qa", "t"): zeros, ("qa", "u"): some}, None)
+    low, high = score_interval(contrast(cells, cell_weights("qa", [KEY, other])))
+    assert (low, high) == pytest.approx(tuple(wilson_interval(2, 200)), abs=0.003)
+
+
+def test_a_cell_at_zero_among_cells_that_vary_between_seeds_keeps_an_interval() -> None:
+    cells = block(qa=[[0.0] * 50, [0.0] * 50], ie=[[0.2] * 50, [0.4] * 50])
+    noisy = Block((replace(KEY, n=50),), cells.outcomes, SeedVariance(np.eye(1) / 1e4, np.ones(1) / 1e4, df=2))
+    found = score_interval(contrast(noisy, cell_weights("qa", [KEY])))
+    assert found == pytest.approx(tuple(wilson_interval(0, 50)), abs=0.001)
 
 
 def test_items_are_crossed_so_a_shared_difficulty_cancels() -> None:
