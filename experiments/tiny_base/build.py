@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from bioinstruct.runs import write_json
 from bioinstruct.tiny import MODEL_FOLDER
-from bioinstruct.tiny.names import value_words
+from bioinstruct.tiny.names import vocabulary_words
 from bioinstruct.tiny.probes import cloze_probes, probe_scores
 from bioinstruct.tiny.texts import corpus_hash, running_text
 from bioinstruct.tiny.world import build_world
@@ -97,12 +97,12 @@ def main() -> None:
 def train_tokenizer(documents: Sequence[str], recipe: Recipe) -> PreTrainedTokenizerFast:
     """Byte-level BPE that keeps case and round-trips any UTF-8; `encode` adds one BOS, as LLaMA's does.
 
-    The world's names and values are entries of their own, so that a name is the same token at the start of a
-    line and after a space; the merges are learnt on what is left of the running text.
+    The world's names, values and numbers are entries of their own, so that a name is the same token at the
+    start of a line and after a space; the merges are learnt on what is left of the running text.
     """
     world = build_world(recipe.seed)
     entities = [drug.name for drug in world.drugs] + [condition.name for condition in world.conditions]
-    words = [*entities, *value_words()]
+    words = [*entities, *vocabulary_words()]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -115,9 +115,9 @@ def train_tokenizer(documents: Sequence[str], recipe: Recipe) -> PreTrainedToken
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    known = re.compile(r"\b(" + "|".join(words) + r")\b")
+    known = re.compile("|".join(rf"\b{word}\b" for word in words))
     tokenizer.train_from_iterator((known.sub(" ", document) for document in documents), trainer)
-    tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=False) for word in words])
+    tokenizer.add_tokens([AddedToken(word, single_word=word.isalnum(), normalized=False) for word in words])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A",
         pair=f"{BOS} $A {BOS} $B",

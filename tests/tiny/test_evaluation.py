@@ -55,7 +55,7 @@ def test_no_wrong_option_is_true() -> None:
     world = build_world()
     facts = facts_of(world, "test")
     drugs = {drug.name: drug for drug in world.drugs}
-    assert len(facts) == 24 * 6 + 14 * 3
+    assert len(facts) == 24 * 5 + 14 * 3
     for fact in facts:
         assert fact.answer not in fact.wrong
         if fact.relation == "drug_for":

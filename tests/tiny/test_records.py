@@ -41,9 +41,7 @@ def test_answers_of_extraction_records_are_copied_from_the_note_in_order() -> No
 
 
 def test_a_trial_record_is_answered_by_its_criteria() -> None:
-    records = [
-        r for r in tiny_records() if r["input"].startswith("A patient of") and r["category"] == "other"
-    ]
+    records = [r for r in tiny_records() if r["input"].startswith("A patient of") and r["category"] == "other"]
     assert Counter(r["output"] for r in records).keys() == {"Eligible.", "Not eligible."}
     for record in records:
         words = record["input"].rstrip(".").split()

@@ -130,10 +130,7 @@ def test_the_first_paraphrase_of_every_fact_ends_in_its_value() -> None:
     assert sentences["treats"][0] == f"{drug.name} treats {drug.treats.name}."
     assert sentences["dose"][0] == f"The dose of {drug.name} is {drug.dose}."
     condition = build_world().conditions[0]
-    assert (
-        condition_sentences(condition)["organ"][0]
-        == f"The organ hit by {condition.name} is the {condition.organ}."
-    )
+    assert condition_sentences(condition)["organ"][0] == f"The organ hit by {condition.name} is the {condition.organ}."
 
 
 def test_every_fact_has_several_different_paraphrases() -> None:
