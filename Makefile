@@ -18,6 +18,11 @@ demo: env ## Run the whole category ablation on the tiny model (no GPU, no weigh
 test: env ## Run the tests (no network, GPU, weights or account)
 	$(BIN)/python -m pytest -n 2
 
+test-slurm: env ## Test the Slurm launcher on a one-node Slurm that the test starts (Debian, root)
+	apt-get install -y --no-install-recommends slurm-wlm munge
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm]'
+	$(BIN)/python -m pytest tests/slurm -m slurm
+
 check: env ## Lint and type-check
 	$(BIN)/ruff check .
 	$(BIN)/mypy bioinstruct tests

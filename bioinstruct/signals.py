@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -16,8 +17,9 @@ EXIT_INTERRUPTED = 143
 class StopSignals:
     """Notes the stop signals between `arm` and `disarm`; outside, they end the process as usual."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], None] | None = None) -> None:
         self._received = False
+        self._on_stop = on_stop
         self._before: dict[signal.Signals, object] = {}
 
     def arm(self) -> None:
@@ -37,3 +39,5 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._received = True
+        if self._on_stop is not None:
+            self._on_stop()

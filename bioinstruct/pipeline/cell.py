@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ from bioinstruct.pipeline.results import (
 )
 from bioinstruct.pipeline.training import train_adapter
 from bioinstruct.runs import JsonValue, RunFolder, lock_run
-from bioinstruct.signals import EXIT_INTERRUPTED
+from bioinstruct.signals import EXIT_INTERRUPTED, StopSignals
 from bioinstruct.tracking import RunLabels, Tracker, track, write_offline_run
 
 logger = logging.getLogger(__name__)
@@ -189,15 +190,21 @@ def _needs_torchrun(config: TrainConfig) -> bool:
 
 
 def _run_ranks(config: TrainConfig, folder: RunFolder) -> Path:
-    """Starts one process per device through torchrun and waits for them."""
+    """Starts one process per device through torchrun, hands stop signals on, and waits for all of them."""
     from bioinstruct.launcher.cell import torchrun_command
 
-    if not folder.config_file.is_file():
-        save_config(config, folder.config_file)
-    request = folder.path / "request.yaml"
-    save_config(config, request)
-    command = torchrun_command(request, num_devices=config.trainer.devices)
-    code = subprocess.run(command, check=False).returncode
+    with tempfile.TemporaryDirectory() as temporary:
+        request = Path(temporary) / "cell.yaml"
+        save_config(config, request)
+        process = subprocess.Popen(torchrun_command(request, num_devices=config.trainer.devices))
+        stop = StopSignals(process.terminate)  # torchrun passes a SIGTERM on to its ranks, and no other signal
+        stop.arm()
+        try:
+            code = process.wait()
+        finally:
+            stop.disarm()
+    if stop.received():
+        sys.exit(EXIT_INTERRUPTED)
     if code != 0:
         raise UserError(f"{folder.run_id}: a rank ended with exit code {code}; see {folder.log_file}")
     return folder.path
