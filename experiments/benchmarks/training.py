@@ -158,9 +158,8 @@ def run_rounds(
             commands[name] = [*worker, packing, str(rows), str(options.steps), str(options.warmup)]
     results: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     results["matrix limit"] = []
-    print(
-        f"mean record {mean:.0f} tokens, {share:.0%} response; torch {torch.__version__}, {torch.get_num_threads()} threads"
-    )
+    print(f"mean record {mean:.0f} tokens, {share:.0%} response")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     for number in range(options.rounds):
         for name, command in commands.items():
             results[name].append(measure(command))
@@ -173,9 +172,8 @@ def run_rounds(
 def show(results: dict[str, list[dict[str, float]]]) -> None:
     """The table: medians over the rounds."""
     speed = {name: statistics.median(r["tokens_per_second"] for r in runs) for name, runs in results.items()}
-    print(
-        "\n| | tokens/s (median) | share of the matrix limit | peak MiB | this engine is faster by |\n|---|---|---|---|---|"
-    )
+    print("\n| | tokens/s (median) | share of the matrix limit | peak MiB | this engine is faster by |")
+    print("|---|---|---|---|---|")
     for name, runs in results.items():
         peak = statistics.median(r["peak_mib"] for r in runs)
         ratio = speed["this engine"] / speed[name]
