@@ -65,7 +65,7 @@ def backend(
     tokenizer: PreTrainedTokenizerFast,
     *,
     max_length_tokens: int = 512,
-    batch_tokens: int | None = None,
+    batch_tokens: int = 4096,
 ) -> HfBackend:
     return HfBackend(
         model, tokenizer, fingerprint="small", max_length_tokens=max_length_tokens, batch_tokens=batch_tokens
@@ -127,9 +127,7 @@ def test_a_path_keeps_the_last_inputs_and_one_more_target() -> None:
     assert make_path([1, 2, 3], [4, 5], max_length_tokens=2) == ([3, 4], [4, 5], 2)
 
 
-@pytest.mark.parametrize(
-    ("context", "continuation", "limit"), [([1, 2], [], 8), ([1], [2, 3, 4], 2), ([], [2, 3], 8)]
-)
+@pytest.mark.parametrize(("context", "continuation", "limit"), [([1, 2], [], 8), ([1], [2, 3, 4], 2), ([], [2, 3], 8)])
 def test_a_continuation_that_cannot_be_scored_is_refused(
     context: list[int], continuation: list[int], limit: int
 ) -> None:
