@@ -1,9 +1,10 @@
 """lm-evaluation-harness 0.4.13 as a program: one JSON request a line on stdin, one JSON answer a line on stdout.
 
 Runs in an environment of its own (requirements-lm-eval.txt), never beside this package; the benchmark and the
-cross-check start it with `lm_eval_worker.py <model folder> <threads> <batch size> <max length>`.
+cross-check start it with `lm_eval_worker.py <model folder> <threads> <max length>`.
 
-- {"pairs": [[context, continuation], …]} → {"seconds": s, "results": [[log-probability, is greedy], …]}
+- {"pairs": [[context, continuation], …], "batch_size": n} → {"seconds": wall time, "cpu_seconds": of all threads,
+  "results": [[log-probability, is greedy], …]}
 - {"tasks": [name, …], "folder": <of their YAML files>} → {name: [sample, …]}, where a sample has the harness's
   prompts, log-probabilities, and acc, acc_norm, acc_bytes as far as the task computes them
 """
@@ -25,11 +26,11 @@ METRICS = ("acc", "acc_norm", "acc_bytes")
 
 
 def main() -> None:
-    folder, threads, batch_size, max_length = sys.argv[1], *map(int, sys.argv[2:5])
+    folder, threads, max_length = sys.argv[1], *map(int, sys.argv[2:4])
     torch.set_num_threads(threads)
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # the harness prints
-        model = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=batch_size, max_length=max_length)
+        model = HFLM(pretrained=folder, device="cpu", dtype="float32", batch_size=16, max_length=max_length)
         for line in sys.stdin:
             request = json.loads(line)
             answer = score_pairs(model, request) if "pairs" in request else run_tasks(model, request)
@@ -41,9 +42,14 @@ def score_pairs(model: HFLM, request: dict) -> dict:
     instances = [
         Instance(request_type="loglikelihood", doc={}, arguments=tuple(pair), idx=0) for pair in request["pairs"]
     ]
-    start = time.perf_counter()
+    model.batch_size_per_gpu = request["batch_size"]
+    start, cpu_start = time.perf_counter(), time.process_time()
     results = model.loglikelihood(instances, disable_tqdm=True)
-    return {"seconds": time.perf_counter() - start, "results": results}
+    return {
+        "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - cpu_start,
+        "results": results,
+    }
 
 
 def run_tasks(model: HFLM, request: dict) -> dict:

@@ -72,7 +72,7 @@ class Harness:
             "tasks",
         )
         self._process = subprocess.Popen(
-            [python, str(WORKER), str(model_folder), "2", "32", str(MAX_LENGTH_TOKENS)],
+            [python, str(WORKER), str(model_folder), "2", str(MAX_LENGTH_TOKENS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -81,7 +81,7 @@ class Harness:
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
         """`HFLM.loglikelihood` of the pairs."""
-        answer: dict[str, list[tuple[float, bool]]] = json.loads(self._ask({"pairs": list(pairs)}))
+        answer: dict[str, list[tuple[float, bool]]] = json.loads(self._ask({"pairs": list(pairs), "batch_size": 16}))
         return answer["results"]
 
     def samples(self, task: str, yaml: str, *, folder: Path) -> list[Sample]:
