@@ -113,9 +113,7 @@ def test_text_is_cut_before_the_first_stop_even_where_it_spans_tokens(
         assert stopped[number].finish == "stop"
         kept = stopped[number].num_tokens
         assert kept <= free[number].num_tokens
-        generated = transformers_tokens(
-            llama, encode_text(tokenizer, PROMPTS[number].rstrip(" ")), max_new_tokens=40
-        )
+        generated = transformers_tokens(llama, encode_text(tokenizer, PROMPTS[number].rstrip(" ")), max_new_tokens=40)
         assert stop in tokenizer.decode(generated[:kept])
         assert stop not in tokenizer.decode(generated[: kept - 1])
         for other, answer in enumerate(stopped):
@@ -123,9 +121,7 @@ def test_text_is_cut_before_the_first_stop_even_where_it_spans_tokens(
             assert free[other].text.startswith(answer.text)
 
 
-def test_the_answer_does_not_stop_at_punctuation(
-    llama: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_the_answer_does_not_stop_at_punctuation(llama: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
     answers = backend(llama, tokenizer).generate(PROMPTS, max_new_tokens=64, stop=())
     assert any("." in a.text[:-1] or "?" in a.text[:-1] or "\n" in a.text[:-1] for a in answers)
 
@@ -163,9 +159,7 @@ def test_no_room_for_a_prompt_is_refused(
     llama: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, max_new_tokens: int
 ) -> None:
     with pytest.raises(UserError, match=f"max_new_tokens={max_new_tokens} with max_length_tokens=40"):
-        backend(llama, tokenizer, max_length_tokens=40).generate(
-            ["no"], max_new_tokens=max_new_tokens, stop=()
-        )
+        backend(llama, tokenizer, max_length_tokens=40).generate(["no"], max_new_tokens=max_new_tokens, stop=())
 
 
 def test_an_empty_stop_text_is_refused(llama: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
